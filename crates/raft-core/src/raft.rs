@@ -247,9 +247,9 @@ impl RaftNode {
         self.common.send(from, body);
     }
 
-    fn pre_vote_response(&mut self, from: ReplicaId, next_term: Term, granted: bool) {
+    fn pre_vote_granted(&mut self, from: ReplicaId, next_term: Term) {
         if let RoleState::Candidate(candidate) = &mut self.role {
-            let transition = candidate.pre_vote_response(&self.common, from, next_term, granted);
+            let transition = candidate.pre_vote_response(&self.common, from, next_term, true);
             self.transition(transition);
         }
     }
