@@ -123,13 +123,18 @@ impl RaftNode {
     /// Whether the leader was heard from within one election timeout before `now`; for a leader,
     /// whether a quorum was.
     pub fn leader_is_fresh(&self, now: Tick) -> bool {
+        self.leader_fresh_until().is_some_and(|until| now <= until)
+    }
+
+    /// The last moment at which the leader is fresh if nothing more is heard from it (for a leader:
+    /// from its quorum); none if no leader was heard from in this role.
+    pub fn leader_fresh_until(&self) -> Option<Tick> {
         let heard_at = match &self.role {
             RoleState::Follower(follower) => follower.heard_at,
             RoleState::Leader(leader) => Some(leader.quorum_heard_at(&self.common)),
             RoleState::Candidate(_) | RoleState::Halted => None,
         };
-        let within = self.common.settings.timing.election_ticks_min();
-        heard_at.is_some_and(|at| now.since(at) <= within)
+        heard_at.map(|at| at.after(self.common.settings.timing.election_ticks_min()))
     }
 
     /// The commit index.
