@@ -1,0 +1,2 @@
+//! The `multiraft` command.
+fn main() {}
