@@ -17,4 +17,4 @@ pub mod request;
 pub use decoder::{DecodeError, decode};
 pub use parser::{Parser, ProtocolError, RequestLimits};
 pub use reply::{Protocol, Reply};
-pub use request::{Args, Request};
+pub use request::{Args, Request, Span};

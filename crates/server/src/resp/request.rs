@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 /// One argument's place in its frame, half-open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Span {
+pub struct Span {
     pub(crate) start: usize,
     pub(crate) end: usize,
 }

@@ -1,0 +1,160 @@
+//! Walking keys in pieces.
+//!
+//! The cursor is the place at which to go on, so that a scan needs no memory between its calls, and
+//! gives every key that exists from its beginning to its end, whatever is written meanwhile. It
+//! gives no key twice.
+
+use bytes::Bytes;
+
+use super::CommandError;
+use super::glob;
+use super::keyspace::{HASH_BITS, Keyspace, Place, UnixMillis, slot_of};
+use crate::resp::Args;
+use crate::resp::number::parse_integer;
+
+/// How many keys a call looks at unless it says so.
+const COUNT_DEFAULT: usize = 10;
+/// How many keys a call looks at however many it asks for: the group waits meanwhile.
+pub const COUNT_MAX: usize = 10_000;
+
+/// Where a scan goes on: in which slot, at which hash.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct Cursor(Place);
+
+impl Cursor {
+    /// Where every scan begins.
+    pub const START: Self = Self(0);
+
+    /// The beginning of that slot.
+    pub fn slot_start(slot: u16) -> Self {
+        Self(u64::from(slot) << HASH_BITS)
+    }
+
+    /// The slot in which it stands.
+    pub fn slot(self) -> u16 {
+        slot_of(self.0)
+    }
+
+    /// The cursor that a client sends back.
+    ///
+    /// # Errors
+    /// [`CommandError::InvalidCursor`] for anything that we never gave out.
+    pub fn parse(text: &[u8]) -> Result<Self, CommandError> {
+        let place = std::str::from_utf8(text).ok().and_then(|text| text.parse::<u64>().ok());
+        let in_range = |place: &u64| place >> HASH_BITS < u64::from(routing::HASH_SLOTS);
+        place.filter(in_range).map(Self).ok_or(CommandError::InvalidCursor)
+    }
+
+    /// The number that a client sends back.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// Which keys a scan wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Filter<'a> {
+    /// MATCH: the pattern.
+    pub pattern: Option<&'a [u8]>,
+    /// TYPE: whether strings are wanted, the only type there is.
+    pub strings: bool,
+}
+
+/// What a call asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Scan<'a> {
+    /// Where to go on.
+    pub cursor: Cursor,
+    /// How many keys to look at; at least 1.
+    pub count: usize,
+    /// Which of them to give.
+    pub filter: Filter<'a>,
+}
+
+/// What a call gives.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Page {
+    /// The keys, in no order that means anything.
+    pub keys: Vec<Bytes>,
+    /// How many keys were looked at.
+    pub seen: usize,
+    /// Where to go on; none if the group has no more keys.
+    pub next: Option<Cursor>,
+}
+
+impl<'a> Scan<'a> {
+    /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
+    ///
+    /// # Errors
+    /// [`CommandError::InvalidCursor`], [`CommandError::NotInteger`] for the count and
+    /// [`CommandError::Syntax`] for everything else.
+    pub fn parse(args: Args<'a>) -> Result<Self, CommandError> {
+        let filter = Filter { pattern: None, strings: true };
+        let mut scan = Self { cursor: Cursor::parse(args.at(1))?, count: COUNT_DEFAULT, filter };
+        let mut rest = args.from(2);
+        while let Some(option) = rest.next() {
+            let value = rest.next().ok_or(CommandError::Syntax)?;
+            let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
+            if is("MATCH") {
+                scan.filter.pattern = Some(value).filter(|pattern| *pattern != b"*");
+            } else if is("COUNT") {
+                let count = parse_integer(value).ok_or(CommandError::NotInteger)?;
+                let count = usize::try_from(count).ok().filter(|count| *count > 0);
+                scan.count = count.ok_or(CommandError::Syntax)?.min(COUNT_MAX);
+            } else if is("TYPE") {
+                scan.filter.strings = value.eq_ignore_ascii_case(b"string");
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(scan)
+    }
+}
+
+impl Keyspace {
+    /// Looks at about `count` keys from the cursor on and gives those that the filter wants and
+    /// that exist at `now`. Keys of one place are never parted, so it may look at a few more.
+    pub fn scan(&self, scan: &Scan<'_>, now: UnixMillis) -> Page {
+        let now = now.max(self.time());
+        let mut page = Page { keys: Vec::new(), seen: 0, next: None };
+        for (place, chain) in self.entries.range(scan.cursor.0..) {
+            if page.seen >= scan.count {
+                page.next = Some(Cursor(*place));
+                break;
+            }
+            page.seen += chain.entries().len();
+            for entry in chain.entries().iter().filter(|entry| entry.is_alive(now)) {
+                if scan.filter.wants(&entry.key) {
+                    page.keys.push(Bytes::copy_from_slice(&entry.key));
+                }
+            }
+        }
+        page
+    }
+
+    /// The first `count` keys of a slot that exist at `now`, in no order that means anything.
+    pub fn keys_of_slot(&self, slot: u16, count: usize, now: UnixMillis) -> Vec<Bytes> {
+        let now = now.max(self.time());
+        let places =
+            Cursor::slot_start(slot).0..=(Cursor::slot_start(slot).0 | ((1 << HASH_BITS) - 1));
+        let entries = self.entries.range(places).flat_map(|(_, chain)| chain.entries());
+        let alive = entries.filter(|entry| entry.is_alive(now)).take(count);
+        alive.map(|entry| Bytes::copy_from_slice(&entry.key)).collect()
+    }
+}
+
+impl Filter<'_> {
+    fn wants(&self, key: &[u8]) -> bool {
+        self.strings && self.pattern.is_none_or(|pattern| glob::matches(pattern, key))
+    }
+}
+
+/// `CLUSTER COUNTKEYSINSLOT slot`, `CLUSTER GETKEYSINSLOT slot count`: the slot.
+///
+/// # Errors
+/// [`CommandError::NotInteger`] or [`CommandError::InvalidSlot`].
+pub fn parse_slot(text: &[u8]) -> Result<u16, CommandError> {
+    let slot = parse_integer(text).ok_or(CommandError::InvalidSlot)?;
+    let in_range = |slot: &u16| u32::from(*slot) < routing::HASH_SLOTS;
+    u16::try_from(slot).ok().filter(in_range).ok_or(CommandError::InvalidSlot)
+}
