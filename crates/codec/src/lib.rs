@@ -1,8 +1,28 @@
 //! The only encoder and decoder: frames between nodes, log records, control records.
+//!
+//! It knows bytes and nothing else: not who sends a frame, nor where a record is kept, nor what a
+//! command means. All values are drawn byte by byte in `docs/format.md`.
+//!
+//! - `envelope`, `item`: what is encoded, as values.
+//! - `control`: configurations, and what else is rare and small.
+//!
+//! Invariants: a decoder never panics and allocates no more than a small multiple of the bytes it
+//! was given, whatever they are; what it accepts it consumed to the last byte; entries are shared
+//! and never copied on decode, copied once on encode, and never looked at one by one on encode.
 #![no_std]
 #![forbid(unsafe_code)]
+
 extern crate alloc;
+
+mod control;
 mod envelope;
 mod item;
+#[cfg(test)]
+mod strategies;
+
+pub use control::{
+    CONTROL_BYTES_MAX, CONTROL_VERSION, ControlError, configuration_len, decode_configuration,
+    encode_configuration,
+};
 pub use envelope::Envelope;
 pub use item::{GroupItem, Item, Restored, WriteBatch};

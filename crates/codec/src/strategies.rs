@@ -1,0 +1,87 @@
+//! What the property tests of this crate draw: legal values, and ways to damage their bytes.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+use raft_core::{Configuration, Replica};
+use types::{NodeId, ReplicaId, StoreId};
+
+/// Bytes from hexadecimal digits; blanks and line ends between them are for the reader.
+pub(crate) fn hex(digits: &str) -> Vec<u8> {
+    let digits: Vec<u32> =
+        digits.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).unwrap()).collect();
+    assert!(digits.len().is_multiple_of(2), "half a byte");
+    digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
+}
+
+/// Something that happens to bytes on their way.
+#[derive(Clone, Debug)]
+pub(crate) enum Damage {
+    Overwritten { at: prop::sample::Index, with: u8 },
+    CutShort { at: prop::sample::Index },
+    Extended { with: Vec<u8> },
+    Exchanged { one: prop::sample::Index, other: prop::sample::Index, len: usize },
+}
+
+impl Damage {
+    pub(crate) fn applied_to(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        match self {
+            Self::Overwritten { at, with } => {
+                let at = at.index(bytes.len());
+                bytes[at] = *with;
+            }
+            Self::CutShort { at } => bytes.truncate(at.index(bytes.len())),
+            Self::Extended { with } => bytes.extend(with),
+            Self::Exchanged { one, other, len } => {
+                let (one, other) = (one.index(bytes.len()), other.index(bytes.len()));
+                for step in 0..*len {
+                    if one + step < bytes.len() && other + step < bytes.len() {
+                        bytes.swap(one + step, other + step);
+                    }
+                }
+            }
+        }
+        bytes
+    }
+}
+
+pub(crate) fn damage() -> impl Strategy<Value = Damage> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        (index(), any::<u8>()).prop_map(|(at, with)| Damage::Overwritten { at, with }),
+        index().prop_map(|at| Damage::CutShort { at }),
+        prop::collection::vec(any::<u8>(), 1..20).prop_map(|with| Damage::Extended { with }),
+        (index(), index(), 1..16usize).prop_map(|(one, other, len)| Damage::Exchanged {
+            one,
+            other,
+            len
+        }),
+    ]
+}
+
+/// Any legal configuration, the empty one included: distinct ids and nodes in random parts.
+pub(crate) fn configuration() -> impl Strategy<Value = Configuration> {
+    let replica = (any::<u32>(), any::<u64>(), any::<u128>(), 0..4u8);
+    prop::collection::vec(replica, 0..12).prop_map(|drawn| {
+        let (mut ids, mut nodes) = (BTreeSet::new(), BTreeSet::new());
+        let (mut incoming, mut outgoing, mut learners) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, node, store, part) in drawn {
+            if !ids.insert(id) || !nodes.insert(node) {
+                continue;
+            }
+            let replica = Replica { id: ReplicaId(id), node: NodeId(node), store: StoreId(store) };
+            match part {
+                _ if incoming.is_empty() => incoming.push(replica),
+                0 => incoming.push(replica),
+                1 => outgoing.push(replica),
+                2 => learners.push(replica),
+                _ => {
+                    incoming.push(replica);
+                    outgoing.push(replica);
+                }
+            }
+        }
+        Configuration::new(incoming, outgoing, learners).unwrap()
+    })
+}
