@@ -4,7 +4,10 @@
 //! command means. All values are drawn byte by byte in `docs/format.md`.
 //!
 //! - `envelope`, `item`: what is encoded, as values.
+//! - `record`, `stored_item`: the log's records and their items.
+//! - `run`: a run of entries, the same bytes in frames and records.
 //! - `control`: configurations, and what else is rare and small.
+//! - `reader`: fixed little-endian fields off shared bytes.
 //!
 //! Invariants: a decoder never panics and allocates no more than a small multiple of the bytes it
 //! was given, whatever they are; what it accepts it consumed to the last byte; entries are shared
@@ -17,6 +20,10 @@ extern crate alloc;
 mod control;
 mod envelope;
 mod item;
+mod reader;
+mod record;
+mod run;
+mod stored_item;
 #[cfg(test)]
 mod strategies;
 
@@ -26,3 +33,10 @@ pub use control::{
 };
 pub use envelope::Envelope;
 pub use item::{GroupItem, Item, Restored, WriteBatch};
+pub use reader::Truncated;
+pub use record::{
+    RECORD_HEADER_BYTES, RECORD_VERSION, RecordError, RecordFault, RecordReader, RecordWriter,
+    Sequence, read_item,
+};
+pub use run::RunError;
+pub use stored_item::{item_len, split_item};

@@ -4,8 +4,8 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
-use raft_core::{Configuration, Replica};
-use types::{NodeId, ReplicaId, StoreId};
+use raft_core::{CommandsBuilder, Configuration, EntryHeader, EntryRun, Replica, RunBody};
+use types::{Epoch, LogIndex, NodeId, ReplicaId, StoreId, Term, VShardId};
 
 /// Bytes from hexadecimal digits; blanks and line ends between them are for the reader.
 pub(crate) fn hex(digits: &str) -> Vec<u8> {
@@ -83,5 +83,39 @@ pub(crate) fn configuration() -> impl Strategy<Value = Configuration> {
             }
         }
         Configuration::new(incoming, outgoing, learners).unwrap()
+    })
+}
+
+fn header() -> impl Strategy<Value = EntryHeader> {
+    let routed = prop::option::of((any::<u32>(), any::<u64>()));
+    let session = prop::option::of((any::<u64>(), any::<u64>()));
+    (routed, session).prop_map(|(routed, session)| EntryHeader {
+        routed: routed.map(|(vshard, epoch)| (VShardId(vshard), Epoch(epoch))),
+        session,
+    })
+}
+
+pub(crate) fn run_body() -> impl Strategy<Value = RunBody> {
+    let payload = prop::collection::vec(any::<u8>(), 0..40);
+    let commands = prop::collection::vec((header(), payload), 1..10).prop_map(|drawn| {
+        let mut builder = CommandsBuilder::default();
+        for (header, payload) in drawn {
+            builder.push(header, &payload);
+        }
+        RunBody::Commands(builder.take().unwrap())
+    });
+    prop_oneof![
+        4 => commands,
+        1 => Just(RunBody::TermStart),
+        1 => configuration().prop_map(|c| RunBody::Configuration(c.into())),
+    ]
+}
+
+/// A run anywhere in a log.
+pub(crate) fn run() -> impl Strategy<Value = EntryRun> {
+    (1..=u64::MAX / 2, any::<u64>(), run_body()).prop_map(|(first, term, body)| EntryRun {
+        first: LogIndex(first),
+        term: Term(term),
+        body,
     })
 }
