@@ -4,6 +4,7 @@
 //! command means. All values are drawn byte by byte in `docs/format.md`.
 //!
 //! - `envelope`, `item`: what is encoded, as values.
+//! - `frame`, `message`: what nodes send each other.
 //! - `record`, `stored_item`: the log's records and their items.
 //! - `run`: a run of entries, the same bytes in frames and records.
 //! - `control`: configurations, and what else is rare and small.
@@ -19,7 +20,9 @@ extern crate alloc;
 
 mod control;
 mod envelope;
+mod frame;
 mod item;
+mod message;
 mod reader;
 mod record;
 mod run;
@@ -32,6 +35,10 @@ pub use control::{
     encode_configuration,
 };
 pub use envelope::Envelope;
+pub use frame::{
+    FRAME_HEADER_BYTES, FRAME_VERSION, FrameError, FrameFault, FrameLimits, decode_frame,
+    encode_frame, messages_within,
+};
 pub use item::{GroupItem, Item, Restored, WriteBatch};
 pub use reader::Truncated;
 pub use record::{

@@ -4,8 +4,15 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
-use raft_core::{CommandsBuilder, Configuration, EntryHeader, EntryRun, Replica, RunBody};
-use types::{Epoch, LogIndex, NodeId, ReplicaId, StoreId, Term, VShardId};
+use raft_core::{
+    CommandsBuilder, Configuration, EntryHeader, EntryRun, Message, MessageBody, ReadRound,
+    Replica, RunBody,
+};
+use types::{
+    Epoch, Generation, GroupId, LogId, LogIndex, NodeId, ReplicaId, StoreId, Term, VShardId,
+};
+
+use crate::Envelope;
 
 /// Bytes from hexadecimal digits; blanks and line ends between them are for the reader.
 pub(crate) fn hex(digits: &str) -> Vec<u8> {
@@ -118,4 +125,51 @@ pub(crate) fn run() -> impl Strategy<Value = EntryRun> {
         term: Term(term),
         body,
     })
+}
+
+prop_compose! {
+    /// Runs that follow each other anywhere in a log, and the entry before them.
+    pub(crate) fn contiguous_runs()(
+        prev in (0..=u64::MAX / 2, 0..=u64::MAX / 2),
+        drawn in prop::collection::vec((0..3u64, run_body()), 0..6),
+    ) -> (LogId, Vec<EntryRun>) {
+        let prev = LogId::new(Term(prev.1), LogIndex(prev.0));
+        let mut last = prev;
+        let follow = |(term_step, body)| {
+            let term = Term(last.term.0 + term_step);
+            let run = EntryRun { first: last.index.next(), term, body };
+            last = run.last_id();
+            run
+        };
+        let runs = drawn.into_iter().map(follow).collect();
+        (prev, runs)
+    }
+}
+
+prop_compose! {
+    /// Any message that a replica may send.
+    pub(crate) fn envelope()(
+        group in any::<u64>(), generation in any::<u32>(), from in any::<u32>(),
+        to in any::<u32>(), term in any::<u64>(), which in 0..11u8, number in any::<u64>(),
+        other in any::<u64>(), granted in any::<bool>(), (prev, runs) in contiguous_runs(),
+    ) -> Envelope {
+        let (index, round) = (LogIndex(number), ReadRound(other));
+        let last = LogId::new(Term(other), index);
+        let body = match which {
+            0 => MessageBody::PreVote { next_term: Term(number), last },
+            1 => MessageBody::PreVoteResponse { next_term: Term(number), granted },
+            2 => MessageBody::Vote { last },
+            3 => MessageBody::VoteResponse { granted },
+            4 => MessageBody::Append { prev, commit: index, runs },
+            5 => MessageBody::Accepted { matched: index },
+            6 => MessageBody::Rejected { prev: index, hint: last },
+            7 => MessageBody::Heartbeat { commit: index, round: None },
+            8 => MessageBody::Heartbeat { commit: index, round: Some(round) },
+            9 => MessageBody::HeartbeatResponse { round: None },
+            _ => MessageBody::HeartbeatResponse { round: Some(round) },
+        };
+        let message =
+            Message { from: ReplicaId(from), to: ReplicaId(to), term: Term(term), body };
+        Envelope { group: GroupId(group), generation: Generation(generation), message }
+    }
 }
