@@ -3,9 +3,9 @@
 //! This crate decides nothing. It holds newtypes, so that a group id is never taken for a node id,
 //! and the few combinations that are too common to repeat (`LogId`). It imports nothing of ours.
 //!
-//! - [`ids`]: who is who (nodes, stores, groups, replicas, vshards).
-//! - [`log`]: where something is in a log (term, index, both).
-//! - [`time`]: the node's own count of time.
+//! - `ids`: who is who (nodes, stores, groups, replicas, vshards).
+//! - `log`: where something is in a log (term, index, both).
+//! - `time`: the node's own count of time.
 #![no_std]
 #![forbid(unsafe_code)]
 
