@@ -1,0 +1,146 @@
+//! The crates of the house. ARCHITECTURE.md says the same in words; a new arrow between crates is
+//! a change of design and begins with a decision record.
+
+/// What a crate may import.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// Its package name.
+    pub name: &'static str,
+    /// Those of ours that it may import, for its tests too.
+    pub imports: &'static [&'static str],
+    /// Whether it is pure, and may have which dependencies from outside if it is.
+    pub kind: Kind,
+}
+
+/// What a crate has access to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// `no_std`: no clock, no thread, no file, no socket. Dependencies from outside are listed,
+    /// because an import could bring all of these back.
+    Pure {
+        /// The dependencies from outside, those of its tests apart.
+        outside: &'static [&'static str],
+    },
+    /// Uses std, but neither starts threads nor reads the clock: both are given to it.
+    Led,
+    /// Uses whatever it needs.
+    Free,
+}
+
+/// All members of the workspace that there may be.
+pub const MEMBERS: &[Member] = &[
+    Member { name: "types", imports: &[], kind: Kind::Pure { outside: &[] } },
+    Member { name: "raft-core", imports: &["types"], kind: Kind::Pure { outside: &["bytes"] } },
+    Member {
+        name: "codec",
+        imports: &["types", "raft-core"],
+        // crc32c needs std inside; it computes, and does nothing else.
+        kind: Kind::Pure { outside: &["bincode", "bytes", "crc32c"] },
+    },
+    Member { name: "routing", imports: &["types"], kind: Kind::Pure { outside: &[] } },
+    Member {
+        name: "multiraft",
+        imports: &["types", "raft-core", "codec", "routing"],
+        kind: Kind::Pure { outside: &["bytes", "hashbrown"] },
+    },
+    Member {
+        name: "storage-redb",
+        imports: &["types", "raft-core", "codec", "storage-redb"],
+        kind: Kind::Led,
+    },
+    Member { name: "transport", imports: &["types"], kind: Kind::Led },
+    Member {
+        name: "engine",
+        imports: &[
+            "types",
+            "raft-core",
+            "codec",
+            "routing",
+            "multiraft",
+            "storage-redb",
+            "transport",
+        ],
+        kind: Kind::Free,
+    },
+    Member {
+        name: "server",
+        imports: &[
+            "types",
+            "raft-core",
+            "codec",
+            "routing",
+            "multiraft",
+            "storage-redb",
+            "transport",
+            "engine",
+        ],
+        kind: Kind::Free,
+    },
+    Member {
+        name: "sim",
+        imports: &["types", "raft-core", "codec", "routing", "multiraft", "storage-redb"],
+        kind: Kind::Led,
+    },
+    Member { name: "tests", imports: EVERYTHING, kind: Kind::Free },
+    Member { name: "benches", imports: EVERYTHING, kind: Kind::Free },
+];
+
+/// All crates; nobody imports `tests` and `benches`.
+const EVERYTHING: &[&str] = &[
+    "types",
+    "raft-core",
+    "codec",
+    "routing",
+    "multiraft",
+    "storage-redb",
+    "transport",
+    "engine",
+    "server",
+    "sim",
+];
+
+/// The only member that may use bincode, and the version that has to be pinned.
+pub const BINCODE: (&str, &str) = ("codec", "=2.0.1");
+
+/// Finds a member by its package name.
+#[must_use]
+pub fn member(name: &str) -> Option<&'static Member> {
+    MEMBERS.iter().find(|member| member.name == name)
+}
+
+/// The member that a file belongs to, by its path from the root; none for the root's own files.
+#[must_use]
+pub fn member_of(path: &str) -> Option<&str> {
+    let (first, rest) = path.split_once('/')?;
+    match first {
+        "crates" => rest.split('/').next(),
+        "tests" | "benches" => Some(first),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_only_go_downwards() {
+        for (position, upper) in MEMBERS.iter().enumerate() {
+            for import in upper.imports.iter().filter(|import| **import != upper.name) {
+                assert!(
+                    MEMBERS[..position].iter().any(|lower| lower.name == *import),
+                    "{} must stand above {import}",
+                    upper.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn files_belong_to_their_member() {
+        assert_eq!(member_of("crates/types/src/lib.rs"), Some("types"));
+        assert_eq!(member_of("tests/src/lib.rs"), Some("tests"));
+        assert_eq!(member_of("docs/format.md"), None);
+        assert_eq!(member_of("Cargo.toml"), None);
+    }
+}
