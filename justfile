@@ -1,0 +1,17 @@
+# Short names; everything here is a cargo command that can be typed instead.
+
+# What has to hold for every commit.
+check:
+    .ci/run
+
+# Licences, advisories, duplicates and bans of dependencies; needs cargo-deny.
+deny:
+    cargo deny check
+
+# All tests, or those of one crate: `just test -p routing`.
+test *ARGS:
+    cargo test --locked {{ if ARGS == "" { "--workspace" } else { ARGS } }}
+
+# Three nodes in one process.
+demo *ARGS:
+    cargo run --release --locked -- demo {{ ARGS }}
