@@ -26,72 +26,88 @@ impl core::error::Error for Truncated {}
 
 /// A place within `bytes`, and where what is being read ends.
 ///
-/// Invariant: `offset <= end <= bytes.len()`.
+/// Invariant: `rest` is the part of `bytes` that ends at `end`.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
     bytes: &'a Bytes,
-    offset: usize,
+    rest: &'a [u8],
     end: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a Bytes) -> Self {
-        Self { bytes, offset: 0, end: bytes.len() }
+        Self { bytes, rest: bytes, end: bytes.len() }
     }
 
     /// Starts at `offset`, or at the end if that lies beyond it.
     pub(crate) fn at(bytes: &'a Bytes, offset: usize) -> Self {
-        Self { bytes, offset: offset.min(bytes.len()), end: bytes.len() }
+        Self { bytes, rest: bytes.get(offset..).unwrap_or_default(), end: bytes.len() }
     }
 
+    #[inline]
     pub(crate) fn offset(&self) -> usize {
-        self.offset
+        self.end - self.rest.len()
     }
 
+    #[inline]
     pub(crate) fn remaining(&self) -> usize {
-        self.end - self.offset
+        self.rest.len()
     }
 
     /// All that remains, as it is.
+    #[inline]
     pub(crate) fn rest(&self) -> &'a [u8] {
-        &self.bytes[self.offset..self.end]
+        self.rest
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Truncated> {
-        let found = self.remaining();
-        let array = self.rest().first_chunk::<N>().copied();
-        let array = array.ok_or(Truncated { offset: self.offset, wanted: N, found })?;
-        self.offset += N;
-        Ok(array)
+        match self.rest.split_first_chunk::<N>() {
+            Some((array, rest)) => {
+                self.rest = rest;
+                Ok(*array)
+            }
+            None => Err(self.truncated(N)),
+        }
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self) -> Result<u8, Truncated> {
         self.array::<1>().map(|[byte]| byte)
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self) -> Result<u32, Truncated> {
         self.array().map(u32::from_le_bytes)
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self) -> Result<u64, Truncated> {
         self.array().map(u64::from_le_bytes)
     }
 
     /// The next `len` bytes, shared and not copied.
+    #[inline]
     pub(crate) fn shared(&mut self, len: usize) -> Result<Bytes, Truncated> {
+        let start = self.offset();
         let part = self.part(len)?;
-        Ok(self.bytes.slice(part.offset..part.end))
+        Ok(self.bytes.slice(start..part.end))
     }
 
     /// A reader of the next `len` bytes alone; this one goes on behind them.
+    #[inline]
     pub(crate) fn part(&mut self, len: usize) -> Result<Self, Truncated> {
-        let found = self.remaining();
-        if len > found {
-            return Err(Truncated { offset: self.offset, wanted: len, found });
-        }
-        let offset = self.offset;
-        self.offset += len;
-        Ok(Self { bytes: self.bytes, offset, end: self.offset })
+        let Some((part, rest)) = self.rest.split_at_checked(len) else {
+            return Err(self.truncated(len));
+        };
+        self.rest = rest;
+        Ok(Self { bytes: self.bytes, rest: part, end: self.offset() })
+    }
+
+    /// Apart from the fields above, so that reading one is a comparison and a load.
+    #[cold]
+    fn truncated(&self, wanted: usize) -> Truncated {
+        Truncated { offset: self.offset(), wanted, found: self.remaining() }
     }
 }
 
