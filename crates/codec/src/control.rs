@@ -219,6 +219,7 @@ mod tests {
         let golden = strategies::hex(GOLDEN);
         assert_eq!(encode_configuration(&golden_value()), golden);
         assert_eq!(decode_configuration(&golden), Ok(golden_value()));
+        assert_eq!(strategies::documented("configuration"), golden);
     }
 
     #[test]

@@ -396,6 +396,7 @@ mod tests {
         let golden = Bytes::from(hex(GOLDEN));
         assert_eq!(encode_frame(&golden_messages()), golden);
         assert_eq!(decode_frame(&golden, &LIMITS), Ok(golden_messages()));
+        assert_eq!(strategies::documented("frame"), golden);
     }
 
     #[test]

@@ -385,6 +385,7 @@ mod tests {
         assert_eq!(record, golden);
         let items: Vec<_> = offsets.into_iter().zip(golden_items()).collect();
         assert_eq!(read(Sequence(9), &golden), Ok(items));
+        assert_eq!(strategies::documented("record"), golden);
     }
 
     #[test]

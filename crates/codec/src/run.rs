@@ -162,48 +162,67 @@ pub(crate) fn read_run(reader: &mut Reader<'_>, bytes_max: usize) -> Result<Entr
 
 #[cfg(test)]
 mod tests {
-    use alloc::borrow::ToOwned;
     use alloc::vec::Vec;
 
     use bytes::Bytes;
-    use raft_core::Configuration;
+    use raft_core::{CommandsBuilder, Configuration, EntryHeader};
+    use types::{Epoch, VShardId};
 
     use super::*;
-    use crate::strategies::hex;
+    use crate::strategies::{documented, hex};
 
     fn read(digits: &str) -> Result<EntryRun, RunError> {
         let bytes = Bytes::from(hex(digits));
         read_run(&mut Reader::new(&bytes), 1000)
     }
 
+    const GOLDEN_COMMANDS: &str = "01 0500000000000000 0200000000000000 02000000 10000000\
+        04000000 01 00 6869  04000000 01 00 686f";
+    const GOLDEN_TERM_START: &str = "02 0900000000000000 0300000000000000 01000000 00000000";
+    const GOLDEN_CONFIGURATION: &str = "03 0100000000000000 0000000000000000 01000000 19000000\
+        01 0000000000000000 0000000000000000 0000000000000000";
+
+    fn commands(payloads: &[(EntryHeader, &[u8])]) -> Commands {
+        let mut builder = CommandsBuilder::default();
+        for (header, payload) in payloads {
+            builder.push(*header, payload);
+        }
+        builder.take().unwrap()
+    }
+
     #[test]
     fn runs_have_their_golden_bytes() {
-        let golden = "02 0900000000000000 0300000000000000 01000000 00000000";
-        let run = EntryRun { first: LogIndex(9), term: Term(3), body: RunBody::TermStart };
-        let mut bytes = Vec::new();
-        put_run(&mut bytes, &run);
-        assert_eq!(bytes, hex(golden));
-        assert_eq!((read(golden), run_len(&run)), (Ok(run), 25));
+        let plain = EntryHeader::default();
+        let bodies = [
+            RunBody::Commands(commands(&[(plain, b"hi"), (plain, b"ho")])),
+            RunBody::TermStart,
+            RunBody::Configuration(Arc::new(Configuration::empty())),
+        ];
+        let [hi_ho, term_start, configuration] = bodies;
+        let run = |first, term, body| EntryRun { first: LogIndex(first), term: Term(term), body };
+        let mut all = Vec::new();
+        for (golden, run) in [
+            (GOLDEN_COMMANDS, run(5, 2, hi_ho)),
+            (GOLDEN_TERM_START, run(9, 3, term_start)),
+            (GOLDEN_CONFIGURATION, run(1, 0, configuration)),
+        ] {
+            let mut bytes = Vec::new();
+            put_run(&mut bytes, &run);
+            assert_eq!(bytes, hex(golden));
+            assert_eq!(run_len(&run), bytes.len());
+            assert_eq!(read(golden), Ok(run));
+            all.extend(bytes);
+        }
+        assert_eq!(documented("runs"), all);
+    }
 
-        let golden = "03 0100000000000000 0000000000000000 01000000 19000000\
-                      01 0000000000000000 0000000000000000 0000000000000000";
-        let body = RunBody::Configuration(Arc::new(Configuration::empty()));
-        let run = EntryRun { first: LogIndex(1), term: Term(0), body };
-        let mut bytes = Vec::new();
-        put_run(&mut bytes, &run);
-        assert_eq!(bytes, hex(golden));
-        assert_eq!((read(golden), run_len(&run)), (Ok(run), 50));
-
-        let body = "04000000 01 00 6869  04000000 01 00 686f";
-        let golden = "01 0500000000000000 0200000000000000 02000000 10000000".to_owned() + body;
-        let golden = golden.as_str();
-        let bytes = Bytes::from(hex(body));
-        let body = RunBody::Commands(Commands::parse(2, bytes).unwrap());
-        let run = EntryRun { first: LogIndex(5), term: Term(2), body };
-        let mut bytes = Vec::new();
-        put_run(&mut bytes, &run);
-        assert_eq!(bytes, hex(golden));
-        assert_eq!((read(golden), run_len(&run)), (Ok(run), 41));
+    #[test]
+    fn entries_have_their_documented_bytes() {
+        let routed = Some((VShardId(1), Epoch(2)));
+        let full = EntryHeader { routed, session: Some((5, 6)) };
+        let entries = commands(&[(EntryHeader::default(), b"hi"), (full, b"")]);
+        assert_eq!(entries.bytes(), &documented("entries"));
+        assert_eq!(Commands::parse(2, documented("entries").into()), Ok(entries));
     }
 
     #[test]

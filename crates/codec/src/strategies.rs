@@ -1,6 +1,8 @@
-//! What the property tests of this crate draw: legal values, and ways to damage their bytes.
+//! What the tests of this crate share: golden bytes, legal values to draw, and ways to damage what
+//! was laid out.
 
 use alloc::collections::BTreeSet;
+use alloc::format;
 use alloc::vec::Vec;
 
 use proptest::prelude::*;
@@ -20,6 +22,16 @@ pub(crate) fn hex(digits: &str) -> Vec<u8> {
         digits.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).unwrap()).collect();
     assert!(digits.len().is_multiple_of(2), "half a byte");
     digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
+}
+
+/// The golden bytes that `docs/format.md` shows under a name, so that page and code agree.
+pub(crate) fn documented(name: &str) -> Vec<u8> {
+    let page = include_str!("../../../docs/format.md");
+    let mark = format!("<!-- golden: {name} -->");
+    let block = page.split_once(&mark).expect("the page has the mark").1;
+    let lines = block.lines().skip_while(|line| !line.starts_with("```")).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with("```"));
+    lines.flat_map(|line| hex(line.split('|').next().unwrap())).collect()
 }
 
 /// Something that happens to bytes on their way.
