@@ -38,8 +38,9 @@ pub struct FrameLimits {
     /// Messages of a frame, all sections together; default 131,072, which is more than 4 MiB of
     /// heartbeats. A decoded message takes about four times the bytes of a heartbeat.
     pub messages_max: usize,
-    /// Runs of one append; default 4,096. A leader makes one run per turn, and one for the start
-    /// of each term.
+    /// Runs of one append; default 16,384. A leader makes one run per turn, and one for the start
+    /// of each term; each counts for more than 64 bytes of the 1 MiB that a leader puts into one
+    /// append by default. Below that, a replica that lags by many short runs is never repaired.
     pub runs_max: usize,
     /// Bytes of all entries of one append, run headers not counted; default 2 MiB. At least what
     /// the leader's settings let it put into one append, its largest single entry included.
@@ -51,7 +52,7 @@ impl Default for FrameLimits {
         Self {
             frame_bytes_max: 4 << 20,
             messages_max: 128 << 10,
-            runs_max: 4 << 10,
+            runs_max: 16 << 10,
             entries_bytes_max: 2 << 20,
         }
     }
