@@ -1,0 +1,278 @@
+//! The groups of a node: found by id, visited only when they have something to do.
+//!
+//! Invariants:
+//! - a slot never changes its group; lookups go through `by_id`, which is never iterated, and
+//!   whatever visits more than one group does so by slot or by the order of inputs;
+//! - a group that took an input since the last ready is in `dirty`, once;
+//! - a group that is not dirty stands in the calendar no later than its next call; what it says
+//!   elsewhere in the calendar is void;
+//! - `uncommitted_bytes` is the sum of what the slots last said.
+
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+use raft_core::{RaftNode, Ready};
+use types::{Generation, GroupId, NodeId, ReplicaId, Term, Tick};
+
+use crate::calendar::Calendar;
+
+/// Where a group stands in the node's table; never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Slot(pub(crate) u32);
+
+impl Slot {
+    pub(crate) const fn position(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Tries to make this node the group's first leader, until somebody is or it takes too long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening {
+    pub(crate) next: Tick,
+    pub(crate) interval: u64,
+    pub(crate) last: Tick,
+}
+
+/// What was last told about a group's leader.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct ToldLeader {
+    pub(crate) leader: Option<ReplicaId>,
+    pub(crate) term: Term,
+    pub(crate) is_fresh: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Hosted {
+    pub(crate) group: GroupId,
+    pub(crate) generation: Generation,
+    pub(crate) node: RaftNode,
+    /// Whether the store does not know the group yet.
+    is_new: bool,
+    pub(crate) opening: Option<Opening>,
+    pub(crate) told: ToldLeader,
+    /// Whether it was told that the log could not be read.
+    pub(crate) told_halted: bool,
+    /// The last tick that the replica was told of.
+    seen: Tick,
+    /// The day of the calendar that counts.
+    armed: Option<Tick>,
+    is_dirty: bool,
+    uncommitted_bytes: usize,
+}
+
+impl Hosted {
+    /// The node that a replica of the group lives on.
+    pub(crate) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
+        self.node.configuration().replica(replica).map(|found| found.node)
+    }
+
+    /// The node of the leader, if one is known.
+    pub(crate) fn leader_node(&self) -> Option<NodeId> {
+        self.node.leader().and_then(|leader| self.node_of(leader))
+    }
+
+    /// When it wants to be called next.
+    fn next_call(&self) -> Option<Tick> {
+        let opening = self.opening.map(|opening| opening.next);
+        // Silence is news too, to whoever was told that the leader is fresh.
+        let stale_at = self.node.leader_fresh_until().map(|until| until.after(1));
+        let stale_at = stale_at.filter(|_| self.told.is_fresh && !self.leads());
+        [self.node.deadline(), opening, stale_at].into_iter().flatten().min()
+    }
+
+    /// Whether this replica leads. A leader steps down when its quorum falls silent, so that what
+    /// it says of itself is always fresh.
+    pub(crate) fn leads(&self) -> bool {
+        self.node.leader() == Some(self.node.replica_id())
+    }
+
+    /// Asks for votes if this node is to lead the group first and nobody does yet.
+    fn open(&mut self, now: Tick) {
+        let Some(opening) = &mut self.opening else { return };
+        if self.node.term() > Term(0) || now > opening.last {
+            self.opening = None;
+        } else if now >= opening.next {
+            opening.next = now.after(opening.interval);
+            self.node.campaign();
+        }
+    }
+}
+
+/// What a group wants done, as [`Groups::collect`] gives it.
+pub(crate) struct Collected {
+    pub(crate) ready: Option<Ready>,
+    /// The new view of the leader, if it changed.
+    pub(crate) leader: Option<ToldLeader>,
+    /// Whether the group just turned out to be unreadable.
+    pub(crate) halted: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    slots: Vec<Hosted>,
+    by_id: HashMap<GroupId, Slot>,
+    dirty: Vec<Slot>,
+    calendar: Calendar,
+    now: Tick,
+    uncommitted_bytes: usize,
+}
+
+impl Groups {
+    pub(crate) const fn now(&self) -> Tick {
+        self.now
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// What all groups led here accepted and did not commit, in bytes.
+    pub(crate) const fn uncommitted_bytes(&self) -> usize {
+        self.uncommitted_bytes
+    }
+
+    pub(crate) fn find(&self, group: GroupId) -> Option<Slot> {
+        self.by_id.get(&group).copied()
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> &Hosted {
+        &self.slots[slot.position()]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Hosted> {
+        self.slots.iter()
+    }
+
+    /// Mounts a group that is not mounted yet.
+    pub(crate) fn insert(
+        &mut self,
+        group: GroupId,
+        generation: Generation,
+        node: RaftNode,
+        is_new: bool,
+        opening: Option<Opening>,
+    ) {
+        let slot =
+            Slot(u32::try_from(self.slots.len()).expect("a node hosts less than 2^32 groups"));
+        let before = self.by_id.insert(group, slot);
+        assert!(before.is_none(), "group {group} is mounted twice");
+        self.slots.push(Hosted {
+            group,
+            generation,
+            node,
+            is_new,
+            opening,
+            told: ToldLeader::default(),
+            told_halted: false,
+            seen: self.now,
+            armed: None,
+            is_dirty: true,
+            uncommitted_bytes: 0,
+        });
+        self.dirty.push(slot);
+    }
+
+    /// A group that is about to take an input: it knows the time, and the next ready visits it.
+    pub(crate) fn touch(&mut self, slot: Slot) -> &mut Hosted {
+        let hosted = &mut self.slots[slot.position()];
+        if hosted.seen < self.now {
+            hosted.seen = self.now;
+            hosted.node.tick(self.now);
+        }
+        if !hosted.is_dirty {
+            hosted.is_dirty = true;
+            self.dirty.push(slot);
+        }
+        hosted
+    }
+
+    /// It is `now`: calls the groups that are due, and no other.
+    pub(crate) fn advance(&mut self, now: Tick) {
+        // Groups with inputs since the last ready may want to be called earlier than noted.
+        for position in 0..self.dirty.len() {
+            self.arm(self.dirty[position]);
+        }
+        self.now = now;
+        while let Some((day, mut due)) = self.calendar.take_due(now) {
+            for slot in due.drain(..) {
+                self.call(slot, day);
+            }
+            self.calendar.recycle(due);
+        }
+    }
+
+    /// Calls a group whose note for `day` came up, if the note still counts and the call is due.
+    fn call(&mut self, slot: Slot, day: Tick) {
+        let hosted = &mut self.slots[slot.position()];
+        if hosted.armed != Some(day) {
+            return;
+        }
+        hosted.armed = None;
+        if hosted.next_call().is_some_and(|at| at <= self.now) {
+            let now = self.now;
+            self.touch(slot).open(now);
+        }
+        self.arm(slot);
+    }
+
+    /// Notes in the calendar when the group wants to be called, unless it stands there early
+    /// enough: a call that comes too early costs a look, and saves a note per heartbeat.
+    fn arm(&mut self, slot: Slot) {
+        let hosted = &mut self.slots[slot.position()];
+        let Some(next) = hosted.next_call() else { return };
+        // A call that was just made may leave a deadline that is due again only by waiting.
+        let next = next.max(self.now.after(1));
+        if hosted.armed.is_none_or(|armed| next < armed) {
+            hosted.armed = Some(next);
+            self.calendar.note(next, slot);
+        }
+    }
+
+    /// Takes the groups that had inputs since the last time, in the order of their first input.
+    pub(crate) fn take_dirty(&mut self) -> Vec<Slot> {
+        core::mem::take(&mut self.dirty)
+    }
+
+    /// Takes back the list that [`Self::take_dirty`] gave, so that its memory serves again.
+    pub(crate) fn recycle(&mut self, mut visited: Vec<Slot>) {
+        if self.dirty.is_empty() {
+            visited.clear();
+            self.dirty = visited;
+        }
+    }
+
+    /// Asks a dirty group what it wants done; it is clean afterwards.
+    pub(crate) fn collect(&mut self, slot: Slot) -> Collected {
+        let now = self.now;
+        let hosted = &mut self.slots[slot.position()];
+        hosted.is_dirty = false;
+        let ready = hosted.node.ready();
+        let uncommitted_bytes = hosted.node.uncommitted_bytes();
+        self.uncommitted_bytes -= hosted.uncommitted_bytes;
+        self.uncommitted_bytes += uncommitted_bytes;
+        hosted.uncommitted_bytes = uncommitted_bytes;
+        let told = ToldLeader {
+            leader: hosted.node.leader(),
+            term: hosted.node.term(),
+            is_fresh: hosted.leads() || hosted.node.leader_is_fresh(now),
+        };
+        let leader = (told != hosted.told).then_some(told);
+        hosted.told = told;
+        let halted = hosted.node.is_halted() && !hosted.told_halted;
+        hosted.told_halted |= halted;
+        self.arm(slot);
+        Collected { ready, leader, halted }
+    }
+
+    /// Whether the group's creation is to be written; true once, for a group that was founded here.
+    pub(crate) fn take_new(&mut self, slot: Slot) -> bool {
+        core::mem::take(&mut self.slots[slot.position()].is_new)
+    }
+
+    /// Counts a proposal of `bytes` at once, before the group is asked again.
+    pub(crate) fn count_uncommitted(&mut self, slot: Slot, bytes: usize) {
+        self.slots[slot.position()].uncommitted_bytes += bytes;
+        self.uncommitted_bytes += bytes;
+    }
+}

@@ -1,0 +1,62 @@
+//! Many Raft groups on one node: schedules them, batches their writes, merges their frames.
+//!
+//! ```text
+//! tick, step, handle_*, propose, read_index      +-----------+
+//! add_group, restore_group, set_peer_store ----> |           | ----> MultiRaftReady: one write and
+//! persisted, advance_applied, entries_fetched -> | MultiRaft |       one frame per node for all
+//!                                                |           |       groups, committed runs, reads,
+//! group_statuses, leader_for_vshard, ..  <------ +-----------+       fetches, roles
+//! ```
+//!
+//! [`MultiRaft`] is the sole owner of its groups' replicas. It holds no lock, starts no thread, reads
+//! no clock, and knows neither keys nor files; whoever owns it persists, sends and applies. A group
+//! without anything to do costs nothing: a ready visits groups that had an input, a tick visits those
+//! whose deadline is due.
+//!
+//! [`NodeLoop`] is the turn around it: takes inputs, steps, collects, and knows when whoever waits is
+//! answered. The engine's threads and the simulator drive the very same one.
+//!
+//! **Where to read.** `multiraft.rs` mounts groups, moves time and gathers; `doors.rs` takes messages,
+//! `propose.rs` commands, `questions.rs` answers. Below them: `groups.rs` (who has something to do),
+//! `calendar.rs` (when), `outbox.rs` (frames and beats), `batches.rs` (writes under way), `spec.rs`
+//! (founding). `node_loop.rs`, `turn.rs` and `waiting.rs` are the turn.
+//!
+//! **One turn.** [`MultiRaft::tick`] first if time moved, then the other inputs, then
+//! [`MultiRaft::ready`]. Inputs that come before the tick are taken as of the tick before.
+//!
+//! **Left out so far**: membership changes, snapshots, removing groups, leadership transfer,
+//! hibernation; names that belong to them are absent.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod batches;
+mod calendar;
+mod counters;
+mod doors;
+mod error;
+mod groups;
+mod multiraft;
+mod node_loop;
+mod outbox;
+mod propose;
+mod questions;
+mod ready;
+mod settings;
+mod spec;
+mod turn;
+mod waiting;
+
+pub use counters::Counters;
+pub use error::{
+    AddGroupError, LookupError, ProposeError, ReadError, StepError, StoreConflict, TicketError,
+    UnknownGroup,
+};
+pub use multiraft::MultiRaft;
+pub use node_loop::{LoopLimits, NodeLoop};
+pub use questions::GroupStatus;
+pub use ready::{BatchTicket, LeaderView, MultiRaftReady, OutFrame, RoleChange};
+pub use settings::NodeSettings;
+pub use spec::GroupSpec;
+pub use turn::{Answer, ApplyBatch, Input, Proposal, Turn};

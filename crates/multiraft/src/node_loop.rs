@@ -1,0 +1,388 @@
+//! The turn of a node: takes what came in, steps the groups, collects what they want done, and knows
+//! when whoever waits is answered. No thread and no clock, so that the engine's threads and the
+//! simulator drive the very same code.
+//!
+//! Invariants:
+//! - every reply handle that came in is in exactly one place: a group's waiting list, `reads`, or
+//!   the turn that hands it out;
+//! - a proposer is told `Uncertain` as soon as this node no longer leads in the term in which it
+//!   appended his entry, and gets a result only for that very (index, term);
+//! - a read is answered only when its index is applied here;
+//! - `in_flight_bytes` is what the proposals not yet applied nor given up add up to.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::mem;
+
+use bytes::Bytes;
+use codec::Envelope;
+use raft_core::{EntryHeader, EntryRun, MessageBody, ReadAnswer, ReadId, Role};
+use types::{GroupId, LogId, LogIndex, VShardId};
+
+use crate::groups::Slot;
+use crate::waiting::Waiting;
+use crate::{
+    AddGroupError, Answer, ApplyBatch, GroupSpec, Input, MultiRaft, MultiRaftReady, Proposal,
+    ProposeError, RoleChange, Turn,
+};
+
+/// What a proposal counts for beside its data: handle, queue entry, entry header.
+const PROPOSAL_CHARGE: usize = 64;
+
+/// How much one turn takes, and how much may wait. Cheap to copy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LoopLimits {
+    /// How many inputs a turn takes. Default 4,096. Too small: commits and frames carry little. Too
+    /// large: the first of a turn waits for the last.
+    pub turn_inputs_max: usize,
+    /// After how many bytes of commands and entries a turn takes no further input. Default 8 MiB.
+    pub turn_bytes_max: usize,
+    /// How much may be proposed and not yet applied, 64 bytes per proposal included. Default 256
+    /// MiB. Past it, proposals are refused with `Overloaded`.
+    pub in_flight_bytes_max: usize,
+    /// How many reads may wait for an answer. Default 65,536. Past it, they are refused with
+    /// `Overloaded`.
+    pub reads_max: usize,
+}
+
+impl Default for LoopLimits {
+    fn default() -> Self {
+        const MIB: usize = 1 << 20;
+        Self {
+            turn_inputs_max: 4_096,
+            turn_bytes_max: 8 * MIB,
+            in_flight_bytes_max: 256 * MIB,
+            reads_max: 65_536,
+        }
+    }
+}
+
+/// Drives a [`MultiRaft`] turn by turn. `R` is the handle of whoever waits for an answer.
+#[derive(Debug)]
+pub struct NodeLoop<R> {
+    multi: MultiRaft,
+    limits: LoopLimits,
+    /// By slot; shorter than the groups are many.
+    waiting: Vec<Waiting<R>>,
+    /// Reads whose leadership is being confirmed.
+    reads: BTreeMap<ReadId, (GroupId, R)>,
+    last_read: u64,
+    /// How many reads wait for the state machine.
+    reads_applying: usize,
+    in_flight_bytes: usize,
+    /// Groups to be founded as soon as all members' stores are known.
+    foundings: Vec<GroupSpec>,
+    turn: Turn<R>,
+}
+
+impl<R> NodeLoop<R> {
+    /// Takes over a node, which may have groups already.
+    #[must_use]
+    pub fn new(multi: MultiRaft, limits: LoopLimits) -> Self {
+        Self {
+            multi,
+            limits,
+            waiting: Vec::new(),
+            reads: BTreeMap::new(),
+            last_read: 0,
+            reads_applying: 0,
+            in_flight_bytes: 0,
+            foundings: Vec::new(),
+            turn: Turn::default(),
+        }
+    }
+
+    /// The node, to be asked.
+    #[must_use]
+    pub const fn multi(&self) -> &MultiRaft {
+        &self.multi
+    }
+
+    /// The node's routing table, to be updated.
+    pub const fn routing_mut(&mut self) -> &mut routing::RoutingTable {
+        self.multi.routing_mut()
+    }
+
+    /// What is proposed and not yet applied, 64 bytes per proposal included.
+    #[must_use]
+    pub const fn in_flight_bytes(&self) -> usize {
+        self.in_flight_bytes
+    }
+
+    /// Takes inputs until there are no more or the turn is full, and says what follows from them.
+    /// What it does not take stays in the iterator: pass one that the inbox survives, such as
+    /// `receiver.try_iter()`.
+    ///
+    /// # Panics
+    /// If a write is reported durable that is not the oldest under way: the log writer is broken,
+    /// and nothing that it says can be believed.
+    pub fn turn(&mut self, inputs: impl IntoIterator<Item = Input<R>>) -> Turn<R> {
+        let mut inputs = inputs.into_iter();
+        let (mut taken, mut bytes) = (0, 0);
+        while taken < self.limits.turn_inputs_max && bytes < self.limits.turn_bytes_max {
+            let Some(input) = inputs.next() else { break };
+            taken += 1;
+            bytes += bytes_of(&input);
+            self.take(input);
+        }
+        let ready = self.multi.ready();
+        self.hand_over(ready);
+        mem::take(&mut self.turn)
+    }
+
+    /// Ends the loop: proposers are told that their outcome is unknown, readers that nobody leads.
+    #[must_use]
+    pub fn stop(mut self) -> Vec<(R, Answer)> {
+        let mut answers = mem::take(&mut self.turn.answers);
+        for waiting in &mut self.waiting {
+            let (proposers, _) = waiting.lose(None);
+            answers.extend(proposers.into_iter().map(|reply| (reply, Answer::Uncertain)));
+            let readers = waiting.lose_reads();
+            answers.extend(readers.into_iter().map(|reply| (reply, Answer::NoLeader)));
+        }
+        let reads = mem::take(&mut self.reads).into_values();
+        answers.extend(reads.map(|(_, reply)| (reply, Answer::NoLeader)));
+        answers
+    }
+
+    fn take(&mut self, input: Input<R>) {
+        match input {
+            Input::Tick(now) => self.multi.tick(now),
+            Input::Messages { from, messages } => {
+                for envelope in messages {
+                    // Refusals are counted by the node, and concern nobody else.
+                    let _ = self.multi.step(from, envelope);
+                }
+            }
+            Input::Dropped { to, messages } => self.multi.report_unreachable(to, &messages),
+            Input::Propose(proposal) => self.propose(proposal),
+            Input::ProposeMany(proposals) => {
+                proposals.into_iter().for_each(|proposal| self.propose(proposal));
+            }
+            Input::ProposeToGroup { group, data, reply } => {
+                self.propose_to_group(group, &data, reply);
+            }
+            Input::Read { vshard, reply } => self.read(vshard, reply),
+            Input::Persisted(ticket) => {
+                self.multi.persisted(ticket).expect("the log writer reports batches in order");
+            }
+            Input::Applied { group, index } => self.applied(group, index),
+            Input::Fetched { group, purpose, result } => {
+                // Groups are never unmounted, so whoever was asked for a fetch is there.
+                let _ = self.multi.entries_fetched(group, purpose, result);
+            }
+            Input::PeerStore { node, store } => match self.multi.set_peer_store(node, store) {
+                Ok(()) => self.found_waiting(),
+                Err(conflict) => self.turn.conflicts.push(conflict),
+            },
+            Input::AddGroup(spec) => self.found(spec),
+            Input::Restore { restored, applied } => {
+                let group = restored.group;
+                let result = self.multi.restore_group(restored, applied);
+                self.turn.added.push((group, result));
+            }
+        }
+    }
+
+    /// Founds the group, or keeps it until its members' stores are known.
+    fn found(&mut self, spec: GroupSpec) {
+        let result = self.multi.add_group_with(&spec);
+        if let Err(AddGroupError::StoreUnknown { .. }) = result {
+            self.foundings.push(spec);
+        } else {
+            self.turn.added.push((spec.group, result));
+        }
+    }
+
+    fn found_waiting(&mut self) {
+        for spec in mem::take(&mut self.foundings) {
+            self.found(spec);
+        }
+    }
+
+    fn propose(&mut self, Proposal { vshard, data, reply }: Proposal<R>) {
+        let appended = self.multi.slot_of_vshard(vshard).map_err(ProposeError::from);
+        let appended = appended.and_then(|(_, slot)| {
+            self.check_in_flight()?;
+            Ok((slot, self.multi.append_routed(slot, vshard, &data)?))
+        });
+        self.appended(appended, data.len(), reply);
+    }
+
+    fn propose_to_group(&mut self, group: GroupId, data: &Bytes, reply: R) {
+        let appended = self.multi.slot(group).map_err(ProposeError::from);
+        let appended = appended.and_then(|slot| {
+            self.check_in_flight()?;
+            Ok((slot, self.multi.append(slot, EntryHeader::default(), data)?))
+        });
+        self.appended(appended, data.len(), reply);
+    }
+
+    const fn check_in_flight(&self) -> Result<(), ProposeError> {
+        if self.in_flight_bytes >= self.limits.in_flight_bytes_max {
+            return Err(ProposeError::Overloaded { budget: "in_flight_bytes_max" });
+        }
+        Ok(())
+    }
+
+    fn appended(&mut self, result: Result<(Slot, LogId), ProposeError>, len: usize, reply: R) {
+        match result {
+            Ok((slot, id)) => {
+                let bytes = len + PROPOSAL_CHARGE;
+                self.in_flight_bytes += bytes;
+                self.waiting_in(slot).propose(id, bytes, reply);
+            }
+            Err(error) => self.turn.answers.push((reply, error.into())),
+        }
+    }
+
+    fn waiting_in(&mut self, slot: Slot) -> &mut Waiting<R> {
+        if self.waiting.len() <= slot.position() {
+            self.waiting.resize_with(slot.position() + 1, Waiting::default);
+        }
+        &mut self.waiting[slot.position()]
+    }
+
+    fn read(&mut self, vshard: VShardId, reply: R) {
+        if self.reads.len() + self.reads_applying >= self.limits.reads_max {
+            self.turn.answers.push((reply, Answer::Overloaded { budget: "reads_max" }));
+            return;
+        }
+        let id = ReadId(self.last_read + 1);
+        let begun = self.multi.slot_of_vshard(vshard).map_err(ProposeError::from);
+        let begun = begun.and_then(|(group, _)| {
+            self.multi.read_index(group, id)?;
+            Ok(group)
+        });
+        match begun {
+            Ok(group) => {
+                self.last_read = id.0;
+                self.reads.insert(id, (group, reply));
+            }
+            Err(error) => self.turn.answers.push((reply, error.into())),
+        }
+    }
+
+    fn applied(&mut self, group: GroupId, index: LogIndex) {
+        let Ok(slot) = self.multi.slot(group) else { return };
+        // The group is mounted, and a report that is no news changes nothing.
+        let _ = self.multi.advance_applied(group, index);
+        let applied = self.multi.applied_in(slot);
+        let mut served = Vec::new();
+        let freed = self.waiting_in(slot).applied(applied, |index, reply| {
+            served.push((reply, Answer::ReadAt { group, index }));
+        });
+        self.in_flight_bytes -= freed;
+        self.reads_applying -= served.len();
+        self.turn.answers.append(&mut served);
+    }
+
+    /// Moves what the groups want done into the turn, and settles whoever waited for it.
+    fn hand_over(&mut self, ready: MultiRaftReady) {
+        // Deliveries before roles: who lost office may still see his entries committed.
+        for (group, runs) in ready.committed {
+            let Ok(slot) = self.multi.slot(group) else { continue };
+            let settled = self.waiting_in(slot).deliver(&runs);
+            self.in_flight_bytes -= settled.freed_bytes;
+            self.tell_uncertain(settled.uncertain);
+            self.turn.apply.push(ApplyBatch { group, runs, waiting: settled.delivered });
+        }
+        for (group, change) in &ready.roles {
+            self.role_changed(*group, change);
+        }
+        for (group, answer) in ready.reads {
+            self.read_ended(group, answer);
+        }
+        for group in &ready.halted {
+            self.halted(*group);
+        }
+        self.turn.write = ready.write;
+        self.turn.frames = ready.frames;
+        self.turn.fetches = ready.fetches;
+        self.turn.roles = ready.roles;
+        self.turn.leaders = ready.leaders;
+        self.turn.halted = ready.halted;
+    }
+
+    fn tell_uncertain(&mut self, replies: Vec<R>) {
+        self.turn.answers.extend(replies.into_iter().map(|reply| (reply, Answer::Uncertain)));
+    }
+
+    fn role_changed(&mut self, group: GroupId, change: &RoleChange) {
+        let Ok(slot) = self.multi.slot(group) else { return };
+        let leads_in = (change.role == Role::Leader).then_some(change.term);
+        let (lost, bytes) = self.waiting_in(slot).lose(leads_in);
+        self.in_flight_bytes -= bytes;
+        self.tell_uncertain(lost);
+    }
+
+    fn read_ended(&mut self, group: GroupId, answer: ReadAnswer) {
+        let Some((_, reply)) = self.reads.remove(&answer.id) else { return };
+        let Ok(slot) = self.multi.slot(group) else { return };
+        match answer.index {
+            Some(index) if index <= self.multi.applied_in(slot) => {
+                self.turn.answers.push((reply, Answer::ReadAt { group, index }));
+            }
+            Some(index) => {
+                self.reads_applying += 1;
+                self.waiting_in(slot).read_at(index, reply);
+            }
+            None => {
+                let answer = self.not_leader(group);
+                self.turn.answers.push((reply, answer));
+            }
+        }
+    }
+
+    /// Where to go instead of here.
+    fn not_leader(&self, group: GroupId) -> Answer {
+        match self.multi.group_leader(group) {
+            Ok(Some(leader)) if leader != self.multi.node_id() => Answer::NotLeader { leader },
+            _ => Answer::NoLeader,
+        }
+    }
+
+    /// The group takes part in nothing any more: nobody who waits there will hear from it.
+    fn halted(&mut self, group: GroupId) {
+        let Ok(slot) = self.multi.slot(group) else { return };
+        let (lost, bytes) = self.waiting_in(slot).lose(None);
+        self.in_flight_bytes -= bytes;
+        self.tell_uncertain(lost);
+        let readers = self.waiting_in(slot).lose_reads();
+        self.reads_applying -= readers.len();
+        self.turn.answers.extend(readers.into_iter().map(|reply| (reply, Answer::NoLeader)));
+        let confirming: Vec<ReadId> =
+            self.reads.iter().filter(|(_, (of, _))| *of == group).map(|(id, _)| *id).collect();
+        for id in confirming {
+            self.read_ended(group, ReadAnswer { id, index: None });
+        }
+    }
+}
+
+/// What an input counts for against the bytes of a turn: what is copied or held because of it.
+fn bytes_of<R>(input: &Input<R>) -> usize {
+    match input {
+        Input::Messages { messages, .. } => messages.iter().map(entries_bytes).sum(),
+        Input::Propose(proposal) => proposal.data.len() + PROPOSAL_CHARGE,
+        Input::ProposeMany(all) => all.iter().map(|one| one.data.len() + PROPOSAL_CHARGE).sum(),
+        Input::ProposeToGroup { data, .. } => data.len() + PROPOSAL_CHARGE,
+        Input::Fetched { result: Ok(runs), .. } => runs.iter().map(EntryRun::cost).sum(),
+        Input::Tick(_)
+        | Input::Dropped { .. }
+        | Input::Read { .. }
+        | Input::Persisted(_)
+        | Input::Applied { .. }
+        | Input::Fetched { result: Err(_), .. }
+        | Input::PeerStore { .. }
+        | Input::AddGroup(_)
+        | Input::Restore { .. } => 0,
+    }
+}
+
+fn entries_bytes(envelope: &Envelope) -> usize {
+    if let MessageBody::Append { runs, .. } = &envelope.message.body {
+        runs.iter().map(EntryRun::cost).sum()
+    } else {
+        0
+    }
+}
