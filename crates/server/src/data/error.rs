@@ -35,9 +35,6 @@ pub enum CommandError {
     /// An argument or stored value that is no integer.
     #[error("ERR value is not an integer or out of range")]
     NotInteger,
-    /// An argument that must not be negative.
-    #[error("ERR value is out of range, must be positive")]
-    NotPositive,
     /// The sum does not fit.
     #[error("ERR increment or decrement would overflow")]
     Overflow,
@@ -66,14 +63,23 @@ pub enum CommandError {
     #[error("ERR invalid cursor")]
     InvalidCursor,
     /// A slot number outside of the 16,384.
-    #[error("ERR Invalid or out of range slot")]
+    #[error("ERR Invalid slot")]
     InvalidSlot,
+    /// A slot number, or a number of keys, out of range.
+    #[error("ERR Invalid slot or number of keys")]
+    InvalidSlotOrCount,
     /// The keys of one command lie in several slots.
     #[error("CROSSSLOT Keys in request don't hash to the same slot")]
     CrossSlot,
     /// A log entry that no leader of ours writes.
     #[error("ERR malformed log entry: {0}")]
     MalformedEntry(#[from] super::entry::EntryError),
+    /// A log entry with a command that changes nothing.
+    #[error("ERR malformed log entry: '{command}' changes nothing")]
+    NoWrite {
+        /// The command.
+        command: &'static str,
+    },
     /// A log entry for keys of another group.
     #[error("ERR malformed log entry: slot {slot} is none of this group's")]
     ForeignSlot {

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::data::scan::{Cursor, Scan};
+use crate::data::{read, write};
 use crate::resp::{Protocol, Request};
 
 /// A keyspace of all slots with a clock of its own.
@@ -59,32 +60,32 @@ enum Parsed<'a> {
 
 fn parse(args: Args<'_>) -> Result<Parsed<'_>, CommandError> {
     Ok(match args.at(0) {
-        b"SET" => Parsed::Write(Write::set(args)?),
-        b"SETNX" => Parsed::Write(Write::setnx(args)?),
-        b"SETEX" => Parsed::Write(Write::setex(args)?),
-        b"PSETEX" => Parsed::Write(Write::psetex(args)?),
-        b"GETSET" => Parsed::Write(Write::getset(args)?),
-        b"MSET" => Parsed::Write(Write::mset(args)?),
-        b"DEL" => Parsed::Write(Write::delete(args)?),
-        b"GETDEL" => Parsed::Write(Write::getdel(args)?),
-        b"INCR" => Parsed::Write(Write::incr(args)?),
-        b"DECR" => Parsed::Write(Write::decr(args)?),
-        b"INCRBY" => Parsed::Write(Write::incrby(args)?),
-        b"DECRBY" => Parsed::Write(Write::decrby(args)?),
-        b"EXPIRE" => Parsed::Write(Write::expire(args)?),
-        b"PEXPIRE" => Parsed::Write(Write::pexpire(args)?),
-        b"EXPIREAT" => Parsed::Write(Write::expireat(args)?),
-        b"PEXPIREAT" => Parsed::Write(Write::pexpireat(args)?),
-        b"PERSIST" => Parsed::Write(Write::persist(args)?),
-        b"GET" => Parsed::Read(Read::get(args)?),
-        b"MGET" => Parsed::Read(Read::mget(args)?),
-        b"EXISTS" => Parsed::Read(Read::exists(args)?),
-        b"STRLEN" => Parsed::Read(Read::strlen(args)?),
-        b"TYPE" => Parsed::Read(Read::kind(args)?),
-        b"TTL" => Parsed::Read(Read::ttl(args)?),
-        b"PTTL" => Parsed::Read(Read::pttl(args)?),
-        b"EXPIRETIME" => Parsed::Read(Read::expiretime(args)?),
-        b"PEXPIRETIME" => Parsed::Read(Read::pexpiretime(args)?),
+        b"SET" => Parsed::Write(write::set(args)?),
+        b"SETNX" => Parsed::Write(write::setnx(args)?),
+        b"SETEX" => Parsed::Write(write::setex(args)?),
+        b"PSETEX" => Parsed::Write(write::psetex(args)?),
+        b"GETSET" => Parsed::Write(write::getset(args)?),
+        b"MSET" => Parsed::Write(write::mset(args)?),
+        b"DEL" => Parsed::Write(write::delete(args)?),
+        b"GETDEL" => Parsed::Write(write::getdel(args)?),
+        b"INCR" => Parsed::Write(write::incr(args)?),
+        b"DECR" => Parsed::Write(write::decr(args)?),
+        b"INCRBY" => Parsed::Write(write::incrby(args)?),
+        b"DECRBY" => Parsed::Write(write::decrby(args)?),
+        b"EXPIRE" => Parsed::Write(write::expire(args)?),
+        b"PEXPIRE" => Parsed::Write(write::pexpire(args)?),
+        b"EXPIREAT" => Parsed::Write(write::expireat(args)?),
+        b"PEXPIREAT" => Parsed::Write(write::pexpireat(args)?),
+        b"PERSIST" => Parsed::Write(write::persist(args)?),
+        b"GET" => Parsed::Read(read::get(args)?),
+        b"MGET" => Parsed::Read(read::mget(args)?),
+        b"EXISTS" => Parsed::Read(read::exists(args)?),
+        b"STRLEN" => Parsed::Read(read::strlen(args)?),
+        b"TYPE" => Parsed::Read(read::kind(args)?),
+        b"TTL" => Parsed::Read(read::ttl(args)?),
+        b"PTTL" => Parsed::Read(read::pttl(args)?),
+        b"EXPIRETIME" => Parsed::Read(read::expiretime(args)?),
+        b"PEXPIRETIME" => Parsed::Read(read::pexpiretime(args)?),
         name => panic!("no command {}", name.escape_ascii()),
     })
 }
@@ -291,13 +292,13 @@ fn slots_are_counted_and_listed() {
 fn keys_of_another_group_are_refused() {
     let mut keyspace = Keyspace::new(0..1);
     let request = Request::of(&["SET", "k", "v"]);
-    let reply = keyspace.write(&Write::set(request.args()).unwrap());
+    let reply = keyspace.write(&write::set(request.args()).unwrap());
     let slot = hash_slot(b"k");
     assert_eq!(reply, Reply::from(CommandError::ForeignSlot { slot }));
     let request = Request::of(&["INCR", "k"]);
-    assert!(keyspace.write(&Write::incr(request.args()).unwrap()).is_error());
+    assert!(keyspace.write(&write::incr(request.args()).unwrap()).is_error());
     let request = Request::of(&["MSET", "k", "v"]);
-    assert!(keyspace.write(&Write::mset(request.args()).unwrap()).is_error());
+    assert!(keyspace.write(&write::mset(request.args()).unwrap()).is_error());
     assert_eq!(keyspace.len_of_slot(slot, UnixMillis(0)), 0);
     keyspace.assert_invariants();
 }

@@ -45,76 +45,74 @@ pub enum Read<'a> {
 /// How a command of the table is parsed.
 pub type ParseRead = for<'a> fn(Args<'a>) -> Result<Read<'a>, CommandError>;
 
-impl<'a> Read<'a> {
-    /// `GET key`
-    ///
-    /// # Errors
-    /// None.
-    pub fn get(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::Get { key: args.at(1) })
-    }
+/// `GET key`
+///
+/// # Errors
+/// None.
+pub fn get(args: Args<'_>) -> Result<Read<'_>, CommandError> {
+    Ok(Read::Get { key: args.at(1) })
+}
 
-    /// `MGET key [key ...]`
-    ///
-    /// # Errors
-    /// None.
-    pub const fn mget(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::GetMany(args))
-    }
+/// `MGET key [key ...]`
+///
+/// # Errors
+/// None.
+pub const fn mget(args: Args<'_>) -> Result<Read<'_>, CommandError> {
+    Ok(Read::GetMany(args))
+}
 
-    /// `EXISTS key [key ...]`, `TOUCH key [key ...]`
-    ///
-    /// # Errors
-    /// None.
-    pub const fn exists(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::Exists(args))
-    }
+/// `EXISTS key [key ...]`, `TOUCH key [key ...]`
+///
+/// # Errors
+/// None.
+pub const fn exists(args: Args<'_>) -> Result<Read<'_>, CommandError> {
+    Ok(Read::Exists(args))
+}
 
-    /// `STRLEN key`
-    ///
-    /// # Errors
-    /// None.
-    pub fn strlen(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::Length { key: args.at(1) })
-    }
+/// `STRLEN key`
+///
+/// # Errors
+/// None.
+pub fn strlen(args: Args<'_>) -> Result<Read<'_>, CommandError> {
+    Ok(Read::Length { key: args.at(1) })
+}
 
-    /// `TYPE key`
-    ///
-    /// # Errors
-    /// None.
-    pub fn kind(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::Type { key: args.at(1) })
-    }
+/// `TYPE key`
+///
+/// # Errors
+/// None.
+pub fn kind(args: Args<'_>) -> Result<Read<'_>, CommandError> {
+    Ok(Read::Type { key: args.at(1) })
+}
 
-    /// `TTL key`
-    ///
-    /// # Errors
-    /// None.
-    pub fn ttl(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::Remaining { key: args.at(1), unit: Unit::Seconds })
-    }
+/// `TTL key`
+///
+/// # Errors
+/// None.
+pub fn ttl(args: Args<'_>) -> Result<Read<'_>, CommandError> {
+    Ok(Read::Remaining { key: args.at(1), unit: Unit::Seconds })
+}
 
-    /// `PTTL key`
-    ///
-    /// # Errors
-    /// None.
-    pub fn pttl(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::Remaining { key: args.at(1), unit: Unit::Millis })
-    }
+/// `PTTL key`
+///
+/// # Errors
+/// None.
+pub fn pttl(args: Args<'_>) -> Result<Read<'_>, CommandError> {
+    Ok(Read::Remaining { key: args.at(1), unit: Unit::Millis })
+}
 
-    /// `EXPIRETIME key`
-    ///
-    /// # Errors
-    /// None.
-    pub fn expiretime(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::Deadline { key: args.at(1), unit: Unit::Seconds })
-    }
+/// `EXPIRETIME key`
+///
+/// # Errors
+/// None.
+pub fn expiretime(args: Args<'_>) -> Result<Read<'_>, CommandError> {
+    Ok(Read::Deadline { key: args.at(1), unit: Unit::Seconds })
+}
 
-    /// `PEXPIRETIME key`
-    ///
-    /// # Errors
-    /// None.
-    pub fn pexpiretime(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::Deadline { key: args.at(1), unit: Unit::Millis })
-    }
+/// `PEXPIRETIME key`
+///
+/// # Errors
+/// None.
+pub fn pexpiretime(args: Args<'_>) -> Result<Read<'_>, CommandError> {
+    Ok(Read::Deadline { key: args.at(1), unit: Unit::Millis })
 }

@@ -149,12 +149,12 @@ impl Filter<'_> {
     }
 }
 
-/// `CLUSTER COUNTKEYSINSLOT slot`, `CLUSTER GETKEYSINSLOT slot count`: the slot.
+/// A slot's number.
 ///
 /// # Errors
 /// [`CommandError::NotInteger`] or [`CommandError::InvalidSlot`].
 pub fn parse_slot(text: &[u8]) -> Result<u16, CommandError> {
-    let slot = parse_integer(text).ok_or(CommandError::InvalidSlot)?;
+    let slot = parse_integer(text).ok_or(CommandError::NotInteger)?;
     let in_range = |slot: &u16| u32::from(*slot) < routing::HASH_SLOTS;
     u16::try_from(slot).ok().filter(in_range).ok_or(CommandError::InvalidSlot)
 }

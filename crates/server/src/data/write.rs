@@ -70,151 +70,148 @@ pub enum Write<'a> {
 /// How a command of the table is parsed.
 pub type ParseWrite = for<'a> fn(Args<'a>) -> Result<Write<'a>, CommandError>;
 
-impl<'a> Write<'a> {
-    /// `SET key value ...`
-    ///
-    /// # Errors
-    /// See [`Set::parse`].
-    pub fn set(args: Args<'a>) -> Result<Self, CommandError> {
-        Set::parse(args).map(Self::Set)
-    }
-
-    /// `SETNX key value`
-    ///
-    /// # Errors
-    /// None.
-    pub fn setnx(args: Args<'a>) -> Result<Self, CommandError> {
-        Set::parse_setnx(args).map(Self::Set)
-    }
-
-    /// `SETEX key seconds value`
-    ///
-    /// # Errors
-    /// What is wrong with the time.
-    pub fn setex(args: Args<'a>) -> Result<Self, CommandError> {
-        Set::parse_setex(args).map(Self::Set)
-    }
-
-    /// `PSETEX key milliseconds value`
-    ///
-    /// # Errors
-    /// What is wrong with the time.
-    pub fn psetex(args: Args<'a>) -> Result<Self, CommandError> {
-        Set::parse_psetex(args).map(Self::Set)
-    }
-
-    /// `GETSET key value`
-    ///
-    /// # Errors
-    /// None.
-    pub fn getset(args: Args<'a>) -> Result<Self, CommandError> {
-        Set::parse_getset(args).map(Self::Set)
-    }
-
-    /// `MSET key value [key value ...]`
-    ///
-    /// # Errors
-    /// [`CommandError::Arity`] for a key without a value.
-    pub fn mset(args: Args<'a>) -> Result<Self, CommandError> {
-        if args.len().is_multiple_of(2) {
-            return Err(CommandError::Arity { command: "mset".to_owned() });
-        }
-        Ok(Self::SetMany(args))
-    }
-
-    /// `DEL key [key ...]`
-    ///
-    /// # Errors
-    /// None.
-    pub const fn delete(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::Delete(args))
-    }
-
-    /// `GETDEL key`
-    ///
-    /// # Errors
-    /// None.
-    pub fn getdel(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::GetDelete { key: args.at(1) })
-    }
-
-    /// `INCR key`
-    ///
-    /// # Errors
-    /// None.
-    pub fn incr(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::Increment { key: args.at(1), delta: 1 })
-    }
-
-    /// `DECR key`
-    ///
-    /// # Errors
-    /// None.
-    pub fn decr(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::Increment { key: args.at(1), delta: -1 })
-    }
-
-    /// `INCRBY key increment`
-    ///
-    /// # Errors
-    /// [`CommandError::NotInteger`].
-    pub fn incrby(args: Args<'a>) -> Result<Self, CommandError> {
-        let delta = parse_integer(args.at(2)).ok_or(CommandError::NotInteger)?;
-        Ok(Self::Increment { key: args.at(1), delta })
-    }
-
-    /// `DECRBY key decrement`
-    ///
-    /// # Errors
-    /// [`CommandError::NotInteger`], and [`CommandError::DecrementOverflow`] for the one number
-    /// that has no opposite.
-    pub fn decrby(args: Args<'a>) -> Result<Self, CommandError> {
-        let amount = parse_integer(args.at(2)).ok_or(CommandError::NotInteger)?;
-        let delta = amount.checked_neg().ok_or(CommandError::DecrementOverflow)?;
-        Ok(Self::Increment { key: args.at(1), delta })
-    }
-
-    /// `EXPIRE key seconds [NX|XX] [GT|LT]`
-    ///
-    /// # Errors
-    /// What is wrong with options or time.
-    pub fn expire(args: Args<'a>) -> Result<Self, CommandError> {
-        parse_expire("expire", args, Unit::Seconds, When::After)
-    }
-
-    /// `PEXPIRE key milliseconds [NX|XX] [GT|LT]`
-    ///
-    /// # Errors
-    /// What is wrong with options or time.
-    pub fn pexpire(args: Args<'a>) -> Result<Self, CommandError> {
-        parse_expire("pexpire", args, Unit::Millis, When::After)
-    }
-
-    /// `EXPIREAT key unix-seconds [NX|XX] [GT|LT]`
-    ///
-    /// # Errors
-    /// What is wrong with options or time.
-    pub fn expireat(args: Args<'a>) -> Result<Self, CommandError> {
-        parse_expire("expireat", args, Unit::Seconds, When::At)
-    }
-
-    /// `PEXPIREAT key unix-milliseconds [NX|XX] [GT|LT]`
-    ///
-    /// # Errors
-    /// What is wrong with options or time.
-    pub fn pexpireat(args: Args<'a>) -> Result<Self, CommandError> {
-        parse_expire("pexpireat", args, Unit::Millis, When::At)
-    }
-
-    /// `PERSIST key`
-    ///
-    /// # Errors
-    /// None.
-    pub fn persist(args: Args<'a>) -> Result<Self, CommandError> {
-        Ok(Self::Persist { key: args.at(1) })
-    }
+/// `SET key value ...`
+///
+/// # Errors
+/// See [`Set::parse`].
+pub fn set(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    Set::parse(args).map(Write::Set)
 }
 
+/// `SETNX key value`
+///
+/// # Errors
+/// None.
+pub fn setnx(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    Set::parse_setnx(args).map(Write::Set)
+}
+
+/// `SETEX key seconds value`
+///
+/// # Errors
+/// What is wrong with the time.
+pub fn setex(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    Set::parse_setex(args).map(Write::Set)
+}
+
+/// `PSETEX key milliseconds value`
+///
+/// # Errors
+/// What is wrong with the time.
+pub fn psetex(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    Set::parse_psetex(args).map(Write::Set)
+}
+
+/// `GETSET key value`
+///
+/// # Errors
+/// None.
+pub fn getset(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    Set::parse_getset(args).map(Write::Set)
+}
+
+/// `MSET key value [key value ...]`
+///
+/// # Errors
+/// [`CommandError::Arity`] for a key without a value.
+pub fn mset(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    if args.len().is_multiple_of(2) {
+        return Err(CommandError::Arity { command: "mset".to_owned() });
+    }
+    Ok(Write::SetMany(args))
+}
+
+/// `DEL key [key ...]`
+///
+/// # Errors
+/// None.
+pub const fn delete(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    Ok(Write::Delete(args))
+}
+
+/// `GETDEL key`
+///
+/// # Errors
+/// None.
+pub fn getdel(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    Ok(Write::GetDelete { key: args.at(1) })
+}
+
+/// `INCR key`
+///
+/// # Errors
+/// None.
+pub fn incr(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    Ok(Write::Increment { key: args.at(1), delta: 1 })
+}
+
+/// `DECR key`
+///
+/// # Errors
+/// None.
+pub fn decr(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    Ok(Write::Increment { key: args.at(1), delta: -1 })
+}
+
+/// `INCRBY key increment`
+///
+/// # Errors
+/// [`CommandError::NotInteger`].
+pub fn incrby(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    let delta = parse_integer(args.at(2)).ok_or(CommandError::NotInteger)?;
+    Ok(Write::Increment { key: args.at(1), delta })
+}
+
+/// `DECRBY key decrement`
+///
+/// # Errors
+/// [`CommandError::NotInteger`], and [`CommandError::DecrementOverflow`] for the one number
+/// that has no opposite.
+pub fn decrby(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    let amount = parse_integer(args.at(2)).ok_or(CommandError::NotInteger)?;
+    let delta = amount.checked_neg().ok_or(CommandError::DecrementOverflow)?;
+    Ok(Write::Increment { key: args.at(1), delta })
+}
+
+/// `EXPIRE key seconds [NX|XX] [GT|LT]`
+///
+/// # Errors
+/// What is wrong with options or time.
+pub fn expire(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    parse_expire("expire", args, Unit::Seconds, When::After)
+}
+
+/// `PEXPIRE key milliseconds [NX|XX] [GT|LT]`
+///
+/// # Errors
+/// What is wrong with options or time.
+pub fn pexpire(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    parse_expire("pexpire", args, Unit::Millis, When::After)
+}
+
+/// `EXPIREAT key unix-seconds [NX|XX] [GT|LT]`
+///
+/// # Errors
+/// What is wrong with options or time.
+pub fn expireat(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    parse_expire("expireat", args, Unit::Seconds, When::At)
+}
+
+/// `PEXPIREAT key unix-milliseconds [NX|XX] [GT|LT]`
+///
+/// # Errors
+/// What is wrong with options or time.
+pub fn pexpireat(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    parse_expire("pexpireat", args, Unit::Millis, When::At)
+}
+
+/// `PERSIST key`
+///
+/// # Errors
+/// None.
+pub fn persist(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    Ok(Write::Persist { key: args.at(1) })
+}
 fn parse_expire<'a>(
     command: &'static str,
     args: Args<'a>,

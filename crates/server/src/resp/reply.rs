@@ -84,8 +84,10 @@ impl Reply {
     }
 
     /// Whether it is an error.
-    pub const fn is_error(&self) -> bool {
+    pub fn is_error(&self) -> bool {
+        let is_encoded_error = |bytes: &Bytes| bytes.first() == Some(&b'-');
         matches!(self, Self::Error(_))
+            || matches!(self, Self::Encoded(bytes) if is_encoded_error(bytes))
     }
 
     /// About how many bytes it takes on the wire, for budgets; never less than its payload.

@@ -80,6 +80,12 @@ impl<'a> Args<'a> {
         self.get(position).expect("the arity of the command was checked")
     }
 
+    /// The arguments without the first `count`, as a request of their own; may be empty.
+    #[must_use]
+    pub fn skip(&self, count: usize) -> Self {
+        Self { frame: self.frame, spans: self.spans.get(count..).unwrap_or_default() }
+    }
+
     /// All arguments from `first` on, in order; none if there are not that many.
     pub fn from(&self, first: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
         let frame = self.frame;

@@ -1,0 +1,417 @@
+//! The commands of one pipeline, as much of them at once as their keys allow.
+//!
+//! [`Batch::plan`] looks at all requests, answers at once what it can, and sorts the rest into
+//! waves. [`Batch::round`] then does one wave as far as it gets: writes and reads for groups that
+//! this node leads are done, those for groups led elsewhere are redirected, and those for groups
+//! without a leader stay parked for the next round. Between rounds the connection sends whatever
+//! replies are complete from the front.
+//!
+//! A write that may have been appended is never tried again. One that was certainly not, is; but
+//! not after a later write of its slot went through, because that would undo it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use hashbrown::{HashMap, HashSet};
+use tokio::time::Instant;
+use types::{GroupId, VShardId};
+
+use super::join::join_all;
+use super::plan::{Access, Planner};
+use super::replication::{Promise, ReadError, WriteError};
+use super::service::{Ask, Place, Service, Session};
+use super::survey;
+use crate::command::{Command, Survey, Work, find, slot_of};
+use crate::data::read::ParseRead;
+use crate::data::{CommandError, entry};
+use crate::resp::{Protocol, Reply, Request, decode};
+
+/// How often parked commands look for a leader even if nobody says that one has changed: a leader
+/// may become fresh again without changing.
+const PARKED_POLL: Duration = Duration::from_millis(25);
+
+/// The commands of one pipeline.
+pub(crate) struct Batch {
+    service: Arc<Service>,
+    /// One for each request, in order; those sent are gone.
+    replies: VecDeque<Answer>,
+    /// How many replies are gone.
+    sent: usize,
+    /// Commands that wait for earlier waves.
+    waves: VecDeque<Vec<Job>>,
+    /// Commands of the current wave that have no reply yet.
+    current: Vec<Job>,
+    /// Set while commands are parked: until when they wait.
+    parked_until: Option<Instant>,
+}
+
+/// The reply to one request, once there is one.
+struct Answer {
+    protocol: Protocol,
+    reply: Option<Reply>,
+}
+
+/// A command that needs a group, or several.
+struct Job {
+    /// Which request of the batch it is.
+    position: usize,
+    request: Request,
+    task: Task,
+}
+
+#[derive(Clone, Copy)]
+enum Task {
+    Write(Home),
+    Read(Home, ParseRead),
+    Survey(Survey),
+}
+
+/// Where a command's keys are.
+#[derive(Clone, Copy)]
+struct Home {
+    slot: u16,
+    group: GroupId,
+}
+
+impl Task {
+    const fn home(&self) -> Option<Home> {
+        match self {
+            Self::Write(home) | Self::Read(home, _) => Some(*home),
+            Self::Survey(_) => None,
+        }
+    }
+}
+
+impl Batch {
+    /// Looks at all requests in order and answers what needs no group. Stops after a request that
+    /// closes the connection.
+    pub(crate) fn plan(
+        service: &Arc<Service>,
+        session: &mut Session,
+        requests: impl IntoIterator<Item = Request>,
+    ) -> Self {
+        let mut batch = Self {
+            service: Arc::clone(service),
+            replies: VecDeque::new(),
+            sent: 0,
+            waves: VecDeque::new(),
+            current: Vec::new(),
+            parked_until: None,
+        };
+        let mut planner = Planner::default();
+        let mut last = None;
+        for request in requests {
+            if session.is_closing {
+                break;
+            }
+            last = batch.add(session, &mut planner, request).or(last);
+        }
+        if let Some(name) = last {
+            session.client.asked(name, session.protocol);
+        }
+        batch
+    }
+
+    /// Adds one request; tells the name of its command if there is one.
+    fn add(
+        &mut self,
+        session: &mut Session,
+        planner: &mut Planner,
+        request: Request,
+    ) -> Option<&'static str> {
+        let args = request.args();
+        let command = find(args);
+        let name = command.as_ref().ok().map(|command| command.name);
+        let outcome = command.and_then(|command| Ok((command, slot_of(command, args)?)));
+        // HELLO's own reply is already in the version that it asks for.
+        let outcome = outcome.and_then(|(command, slot)| match command.work {
+            Work::Talk(talk) => {
+                session.client.asked(command.name, session.protocol);
+                let mut ask = Ask { service: &self.service, session };
+                Ok(Err(talk(&mut ask, args)))
+            }
+            Work::Write(_) | Work::Read(_) | Work::Survey(_) | Work::Subcommand => {
+                self.task(command, slot, &request).map(Ok)
+            }
+        });
+        let position = self.sent + self.replies.len();
+        let mut answer = Answer { protocol: session.protocol, reply: None };
+        match outcome {
+            Err(error) => answer.reply = Some(error.into()),
+            Ok(Err(reply)) => answer.reply = Some(reply),
+            Ok(Ok((task, access))) => {
+                let wave = planner.wave(access);
+                while self.waves.len() <= wave {
+                    self.waves.push_back(Vec::new());
+                }
+                self.waves[wave].push(Job { position, request, task });
+            }
+        }
+        if let Some(reply) = &answer.reply {
+            self.service.answered(reply.is_error());
+        }
+        self.replies.push_back(answer);
+        name
+    }
+
+    /// What is to be done for a command of the table whose arguments are right.
+    fn task(
+        &self,
+        command: &Command,
+        slot: Option<u16>,
+        request: &Request,
+    ) -> Result<(Task, Access), CommandError> {
+        let home = slot.map(|slot| Home { slot, group: self.service.topology.group_of(slot) });
+        match (command.work, home) {
+            (Work::Write(parse), Some(home)) => {
+                // What would be refused when applied, must not cost a log entry.
+                parse(request.args())?;
+                Ok((Task::Write(home), Access::Write(home.slot)))
+            }
+            (Work::Read(parse), Some(home)) => {
+                parse(request.args())?;
+                Ok((Task::Read(home, parse), Access::Read(home.slot)))
+            }
+            (Work::Survey(survey), _) => Ok((Task::Survey(survey), Access::Survey)),
+            (Work::Write(_) | Work::Read(_) | Work::Talk(_) | Work::Subcommand, _) => {
+                Err(CommandError::Arity { command: command.name.to_owned() })
+            }
+        }
+    }
+
+    /// Whether everything is answered and sent.
+    pub(crate) fn is_done(&self) -> bool {
+        self.replies.is_empty()
+    }
+
+    /// Appends replies that are complete from the front, until `out` has `bytes_max` or more;
+    /// answers whether more could be sent at once.
+    pub(crate) fn drain(&mut self, out: &mut BytesMut, bytes_max: usize) -> bool {
+        while let Some(Answer { reply: Some(reply), protocol }) = self.replies.front() {
+            if out.len() >= bytes_max {
+                return true;
+            }
+            reply.encode(*protocol, out);
+            self.replies.pop_front();
+            self.sent += 1;
+        }
+        false
+    }
+
+    /// Does one wave as far as it gets. To be called until [`Batch::is_done`].
+    pub(crate) async fn round(&mut self) {
+        while self.current.is_empty() {
+            match self.waves.pop_front() {
+                Some(wave) => self.current = wave,
+                None => return,
+            }
+        }
+        // Asked for before looking at leaders, so that no change is missed between.
+        let changed = self.service.replication.leaders_changed();
+        let ready = self.sort_by_place();
+        self.attempt(ready).await;
+        if !self.current.is_empty() {
+            self.park(changed).await;
+        }
+    }
+
+    /// Redirects what belongs elsewhere, keeps what belongs nowhere, and gives out what can be
+    /// done here.
+    fn sort_by_place(&mut self) -> Vec<Job> {
+        let mut places: HashMap<GroupId, Place> = HashMap::new();
+        let mut ready = Vec::new();
+        for job in std::mem::take(&mut self.current) {
+            let Some(Home { slot, group }) = job.task.home() else {
+                ready.push(job);
+                continue;
+            };
+            let member = match *places.entry(group).or_insert_with(|| self.service.place(group)) {
+                Place::Here => {
+                    ready.push(job);
+                    continue;
+                }
+                Place::Nowhere => None,
+                Place::Elsewhere(node) => self.service.topology.members.get(&node),
+            };
+            match member.map(|member| format!("MOVED {slot} {}:{}", member.host, member.port)) {
+                Some(moved) => self.answer(job.position, Reply::error(moved)),
+                None => self.current.push(job),
+            }
+        }
+        ready
+    }
+
+    /// Does all jobs at once; those that were certainly not done come back into `current`.
+    async fn attempt(&mut self, jobs: Vec<Job>) {
+        let (mut writes, mut reads, mut surveys) = (Vec::new(), Vec::new(), Vec::new());
+        for job in jobs {
+            match job.task {
+                Task::Write(_) => writes.push(job),
+                Task::Read(..) => reads.push(job),
+                Task::Survey(_) => surveys.push(job),
+            }
+        }
+        let service = Arc::clone(&self.service);
+        let (written, read, surveyed) = tokio::join!(
+            write_all(&service, &writes),
+            read_all(&service, &reads),
+            survey_all(&service, &surveys)
+        );
+        self.settle_writes(writes, written);
+        for (job, result) in reads.into_iter().zip(read) {
+            match result {
+                Ok(reply) => self.answer(job.position, reply),
+                Err(ReadError::NotLeader) => self.current.push(job),
+                Err(error) => self.answer(job.position, survey::refusal(error)),
+            }
+        }
+        for (job, reply) in surveys.into_iter().zip(surveyed) {
+            self.answer(job.position, reply);
+        }
+        self.current.sort_unstable_by_key(|job| job.position);
+    }
+
+    fn settle_writes(&mut self, jobs: Vec<Job>, results: Vec<Result<Bytes, WriteError>>) {
+        // From the last to the first, so that it is known of each what became of later ones.
+        let mut gone_through: HashSet<Option<u16>> = HashSet::new();
+        for (job, result) in jobs.into_iter().zip(results).rev() {
+            let slot = job.task.home().map(|home| home.slot);
+            let reply = match result {
+                Err(WriteError::NotLeader) if !gone_through.contains(&slot) => {
+                    self.current.push(job);
+                    continue;
+                }
+                Err(error) => {
+                    if error == WriteError::Uncertain {
+                        gone_through.insert(slot);
+                    }
+                    write_refusal(error)
+                }
+                Ok(result) => {
+                    gone_through.insert(slot);
+                    reply_of(&result)
+                }
+            };
+            self.answer(job.position, reply);
+        }
+    }
+
+    /// Waits until a leader changes or a little while has passed; refuses what has waited for too
+    /// long.
+    async fn park(&mut self, changed: Promise<()>) {
+        let now = Instant::now();
+        let until = *self.parked_until.get_or_insert(now + self.service.limits.leader_wait);
+        if now >= until {
+            for job in std::mem::take(&mut self.current) {
+                self.answer(job.position, no_leader());
+            }
+            return;
+        }
+        let poll = until.min(now + PARKED_POLL);
+        let _ = tokio::time::timeout_at(poll, changed).await;
+    }
+
+    fn answer(&mut self, position: usize, reply: Reply) {
+        let bytes_max = self.service.limits.reply_bytes_max;
+        let reply = if reply.cost() > bytes_max {
+            Reply::error(format!("ERR the reply is larger than reply_bytes_max = {bytes_max}"))
+        } else {
+            reply
+        };
+        self.service.answered(reply.is_error());
+        let answer = position.checked_sub(self.sent).and_then(|at| self.replies.get_mut(at));
+        answer.expect("only what is not answered yet has a job").reply = Some(reply);
+    }
+}
+
+fn no_leader() -> Reply {
+    Reply::error("CLUSTERDOWN The slot's group has no leader")
+}
+
+fn write_refusal(error: WriteError) -> Reply {
+    match error {
+        WriteError::NotLeader => no_leader(),
+        WriteError::Overloaded { budget } => survey::overloaded(budget),
+        WriteError::TooLarge { bytes, bytes_max } => Reply::error(format!(
+            "ERR the command takes {bytes} bytes in the log, the limit is {bytes_max}"
+        )),
+        WriteError::Uncertain => {
+            Reply::error("UNCERTAIN the write may or may not have been applied")
+        }
+        WriteError::Stopped => Reply::error("CLUSTERDOWN The node is stopping"),
+    }
+}
+
+/// The reply in a result. Most are the same in both versions of the protocol and pass as they are.
+fn reply_of(result: &Bytes) -> Reply {
+    if let Some(b'+' | b'-' | b':' | b'$') = result.first() {
+        return Reply::Encoded(result.clone());
+    }
+    match decode(result) {
+        Ok(Some((reply, _))) => reply,
+        Ok(None) | Err(_) => Reply::error("ERR the result of an applied command is malformed"),
+    }
+}
+
+/// Proposes all writes together, each with the node's clock in it.
+async fn write_all(service: &Service, jobs: &[Job]) -> Vec<Result<Bytes, WriteError>> {
+    if jobs.is_empty() {
+        return Vec::new();
+    }
+    let now = service.now();
+    let write = |job: &Job| {
+        let vshard = VShardId(u32::from(job.task.home()?.slot));
+        Some((vshard, entry::encode(now, job.request.args())))
+    };
+    let writes = jobs.iter().filter_map(write).collect();
+    let mut results = service.replication.propose_many(writes).await;
+    debug_assert_eq!(results.len(), jobs.len());
+    // What came of a write that nobody speaks of is unknown.
+    results.resize(jobs.len(), Err(WriteError::Uncertain));
+    results
+}
+
+/// Asks for one permit per group, then reads.
+async fn read_all(service: &Service, jobs: &[Job]) -> Vec<Result<Reply, ReadError>> {
+    let mut groups: Vec<GroupId> = Vec::new();
+    let mut permit_of: HashMap<GroupId, usize> = HashMap::new();
+    for job in jobs {
+        if let Task::Read(home, _) = job.task {
+            permit_of.entry(home.group).or_insert_with(|| {
+                groups.push(home.group);
+                groups.len() - 1
+            });
+        }
+    }
+    let ask = |group: &GroupId| service.replication.read(service.topology.first_vshard(*group));
+    let permits = join_all(groups.iter().map(ask).collect()).await;
+    let now = service.now();
+    let read = |job: &Job| {
+        let Task::Read(Home { group, .. }, parse) = job.task else {
+            return Err(ReadError::NotLeader);
+        };
+        permits[permit_of[&group]]?;
+        let keyspace = service.keyspaces.look(group).ok_or(ReadError::NotLeader)?;
+        Ok(match parse(job.request.args()) {
+            Ok(read) => keyspace.read(&read, now),
+            Err(error) => error.into(),
+        })
+    };
+    jobs.iter().map(read).collect()
+}
+
+async fn survey_all(service: &Service, jobs: &[Job]) -> Vec<Reply> {
+    let mut replies = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        if let Task::Survey(survey) = job.task {
+            replies.push(survey::answer(service, survey, job.request.args()).await);
+        }
+    }
+    replies
+}
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

@@ -1,0 +1,164 @@
+//! An engine for tests: leaders come and go at the test's word, writes are applied at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use routing::{HASH_SLOTS, RoutingTable};
+use tokio::sync::watch;
+use types::{ClusterId, GroupId, NodeId, VShardId};
+
+use super::clients::Seat;
+use super::replication::{LeaderView, Promise, ReadError, Replication, WriteError};
+use super::service::{ClientLimits, Service, Session};
+use super::topology::{Member, Topology};
+use crate::data::{Applier, Keyspaces};
+
+/// How many groups the fake's table has.
+pub(crate) const GROUPS: u32 = 4;
+/// The node that the fake is.
+pub(crate) const ME: NodeId = NodeId(1);
+/// Another node.
+pub(crate) const OTHER: NodeId = NodeId(2);
+
+/// Leads everything until told otherwise.
+pub(crate) struct Fake {
+    table: RoutingTable,
+    state: Arc<Mutex<State>>,
+    changes: watch::Sender<u64>,
+}
+
+struct State {
+    leaders: HashMap<GroupId, LeaderView>,
+    appliers: HashMap<GroupId, Applier>,
+    /// What the next writes come to instead of being applied.
+    failures: Vec<WriteError>,
+    /// How many writes came together, each time.
+    proposed: Vec<usize>,
+    /// How many permits to read were asked for.
+    permits: usize,
+    /// While set, writes do not come to an end.
+    held: watch::Receiver<bool>,
+}
+
+impl Fake {
+    /// The leader of a group from now on.
+    pub(crate) fn set_leader(&self, group: GroupId, node: Option<NodeId>, is_fresh: bool) {
+        let view = LeaderView { node, is_self: node == Some(ME), is_fresh };
+        self.state.lock().leaders.insert(group, view);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// The same leader for all groups.
+    pub(crate) fn set_all(&self, node: Option<NodeId>, is_fresh: bool) {
+        for group in self.table.groups() {
+            self.set_leader(group, node, is_fresh);
+        }
+    }
+
+    /// What the next writes come to, first first.
+    pub(crate) fn fail_next(&self, failures: &[WriteError]) {
+        self.state.lock().failures = failures.iter().rev().copied().collect();
+    }
+
+    /// Holds writes back until the sender says false.
+    pub(crate) fn hold(&self) -> watch::Sender<bool> {
+        let (hold, held) = watch::channel(true);
+        self.state.lock().held = held;
+        hold
+    }
+
+    /// How many writes came together, each time.
+    pub(crate) fn proposed(&self) -> Vec<usize> {
+        self.state.lock().proposed.clone()
+    }
+
+    /// How many permits to read were asked for.
+    pub(crate) fn permits(&self) -> usize {
+        self.state.lock().permits
+    }
+}
+
+impl Replication for Fake {
+    fn leader(&self, group: GroupId) -> LeaderView {
+        self.state.lock().leaders.get(&group).copied().unwrap_or_default()
+    }
+
+    fn leaders_changed(&self) -> Promise<()> {
+        let mut changes = self.changes.subscribe();
+        Box::pin(async move {
+            let _ = changes.changed().await;
+        })
+    }
+
+    fn propose_many(
+        &self,
+        writes: Vec<(VShardId, Bytes)>,
+    ) -> Promise<Vec<Result<Bytes, WriteError>>> {
+        let state = Arc::clone(&self.state);
+        let groups: Vec<GroupId> =
+            writes.iter().map(|(vshard, _)| self.table.group_of(*vshard).unwrap()).collect();
+        Box::pin(async move {
+            let mut held = state.lock().held.clone();
+            let _ = held.wait_for(|held| !*held).await;
+            let mut state = state.lock();
+            state.proposed.push(writes.len());
+            let write = |((_, payload), group): ((VShardId, Bytes), GroupId)| {
+                if let Some(error) = state.failures.pop() {
+                    return Err(error);
+                }
+                if !state.leaders.get(&group).is_some_and(|view| view.is_self) {
+                    return Err(WriteError::NotLeader);
+                }
+                let applier = state.appliers.get_mut(&group).unwrap();
+                Ok(applier.apply([&payload[..]].into_iter()).remove(0))
+            };
+            writes.into_iter().zip(groups).map(write).collect()
+        })
+    }
+
+    fn read(&self, vshard: VShardId) -> Promise<Result<(), ReadError>> {
+        let group = self.table.group_of(vshard).unwrap();
+        let mut state = self.state.lock();
+        state.permits += 1;
+        let leads = state.leaders.get(&group).is_some_and(|view| view.is_self);
+        Box::pin(async move { if leads { Ok(()) } else { Err(ReadError::NotLeader) } })
+    }
+}
+
+/// A service on a fake engine that leads everything.
+pub(crate) fn service(limits: ClientLimits) -> (Arc<Service>, Arc<Fake>) {
+    let table = RoutingTable::uniform(HASH_SLOTS, GROUPS, &[ME, OTHER], 2).unwrap();
+    let keyspaces = Arc::new(Keyspaces::new(&table));
+    let appliers = table.groups().map(|group| (group, keyspaces.applier(group).unwrap())).collect();
+    let state = State {
+        leaders: HashMap::new(),
+        appliers,
+        failures: Vec::new(),
+        proposed: Vec::new(),
+        permits: 0,
+        held: watch::channel(false).1,
+    };
+    let fake = Arc::new(Fake {
+        table: table.clone(),
+        state: Arc::new(Mutex::new(state)),
+        changes: watch::Sender::new(0),
+    });
+    fake.set_all(Some(ME), true);
+    let member = |port| Member { host: "10.0.0.1".to_owned(), port, peer_port: port + 10_000 };
+    let topology = Topology {
+        cluster: ClusterId::new("test").unwrap(),
+        me: ME,
+        members: [(ME, member(7001)), (OTHER, member(7002))].into(),
+        table,
+    };
+    let replication = Arc::clone(&fake) as Arc<dyn Replication>;
+    (Arc::new(Service::new(topology, keyspaces, replication, limits)), fake)
+}
+
+/// A connection that has said nothing yet; the seat is to be kept for as long.
+pub(crate) fn session(service: &Service) -> (Session, Seat) {
+    let seat = service.clients.enter("peer".to_owned(), "local".to_owned()).unwrap();
+    (Session::new(Arc::clone(seat.client())), seat)
+}

@@ -1,0 +1,177 @@
+//! INFO and CONFIG GET: how the node is and what it is set to, in the names that tools look for.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::service::{Ask, Service};
+use crate::REDIS_VERSION;
+use crate::data::glob;
+use crate::resp::{Args, Reply};
+
+/// What makes the text of a section.
+type Section = fn(&Service, &mut Lines);
+
+const SECTIONS: [(&str, Section); 8] = [
+    ("Server", server),
+    ("Clients", clients),
+    ("Memory", memory),
+    ("Persistence", persistence),
+    ("Stats", stats),
+    ("Replication", replication),
+    ("Cluster", cluster),
+    ("Keyspace", keyspace),
+];
+
+/// Fields of a section.
+struct Lines(String);
+
+impl Lines {
+    fn field(&mut self, name: &str, value: impl std::fmt::Display) {
+        write!(self.0, "{name}:{value}\r\n").expect("a string takes everything");
+    }
+}
+
+/// `INFO [section ...]`
+pub(crate) fn info(ask: &mut Ask<'_>, args: Args<'_>) -> Reply {
+    let asks_for = |name: &str| {
+        args.len() == 1
+            || args.from(1).any(|wanted| {
+                let is = |text: &str| wanted.eq_ignore_ascii_case(text.as_bytes());
+                is(name) || is("default") || is("all") || is("everything")
+            })
+    };
+    let mut lines = Lines(String::new());
+    let multiraft: (&str, Section) = ("Multiraft", multiraft);
+    for (name, section) in SECTIONS.iter().chain([&multiraft]) {
+        if asks_for(name) {
+            if !lines.0.is_empty() {
+                lines.0.push_str("\r\n");
+            }
+            write!(lines.0, "# {name}\r\n").expect("a string takes everything");
+            section(ask.service, &mut lines);
+        }
+    }
+    Reply::Verbatim(Bytes::from(lines.0))
+}
+
+fn server(service: &Service, lines: &mut Lines) {
+    let uptime = service.started.elapsed().as_secs();
+    lines.field("redis_version", REDIS_VERSION);
+    lines.field("redis_mode", "cluster");
+    lines.field("multiraft_version", env!("CARGO_PKG_VERSION"));
+    lines.field("os", std::env::consts::OS);
+    lines.field("arch_bits", usize::BITS);
+    lines.field("process_id", std::process::id());
+    lines.field("tcp_port", port(service));
+    lines.field("uptime_in_seconds", uptime);
+    lines.field("uptime_in_days", uptime / 86_400);
+}
+
+fn clients(service: &Service, lines: &mut Lines) {
+    lines.field("connected_clients", service.clients.len());
+    lines.field("maxclients", service.clients.max());
+    lines.field("blocked_clients", 0);
+}
+
+fn memory(_: &Service, lines: &mut Lines) {
+    // What the process holds; where the system does not tell, nothing is invented.
+    if let Some(bytes) = resident_bytes() {
+        lines.field("used_memory", bytes);
+        lines.field("used_memory_rss", bytes);
+    }
+    lines.field("maxmemory", 0);
+    lines.field("maxmemory_policy", "noeviction");
+}
+
+/// Bytes of memory that the process holds, where `/proc` tells.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+fn persistence(_: &Service, lines: &mut Lines) {
+    // Every acknowledged write is durable; the names are those of Redis's append-only file.
+    lines.field("loading", 0);
+    lines.field("async_loading", 0);
+    lines.field("rdb_bgsave_in_progress", 0);
+    lines.field("aof_enabled", 1);
+    lines.field("aof_rewrite_in_progress", 0);
+    lines.field("aof_last_write_status", "ok");
+}
+
+fn stats(service: &Service, lines: &mut Lines) {
+    let counters = &service.counters;
+    lines.field("total_connections_received", counters.connections.load(Ordering::Relaxed));
+    lines.field("total_commands_processed", counters.commands.load(Ordering::Relaxed));
+    lines.field("rejected_connections", counters.rejected.load(Ordering::Relaxed));
+    lines.field("total_error_replies", counters.errors.load(Ordering::Relaxed));
+}
+
+fn replication(_: &Service, lines: &mut Lines) {
+    // Leadership is per group: to clients, every node is a master of its own slots.
+    lines.field("role", "master");
+    lines.field("connected_slaves", 0);
+}
+
+fn cluster(_: &Service, lines: &mut Lines) {
+    lines.field("cluster_enabled", 1);
+}
+
+fn keyspace(service: &Service, lines: &mut Lines) {
+    let now = service.now();
+    let (mut keys, mut expiring) = (0, 0);
+    for group in service.led() {
+        if let Some(keyspace) = service.keyspaces.look(group) {
+            keys += keyspace.len(now);
+            expiring += keyspace.expiring(now);
+        }
+    }
+    if keys > 0 {
+        lines.field("db0", format_args!("keys={keys},expires={expiring},avg_ttl=0"));
+    }
+}
+
+fn multiraft(service: &Service, lines: &mut Lines) {
+    let topology = &service.topology;
+    lines.field("cluster_id", &topology.cluster);
+    lines.field("node_id", topology.me);
+    lines.field("nodes", topology.members.len());
+    lines.field("groups", topology.table.group_count());
+    lines.field("groups_led", service.led().count());
+    lines.field("groups_leaderless", service.leaderless());
+}
+
+/// `CONFIG GET pattern [pattern ...]`
+pub(crate) fn config_get(ask: &mut Ask<'_>, args: Args<'_>) -> Reply {
+    let patterns: Vec<Vec<u8>> = args.from(2).map(<[u8]>::to_ascii_lowercase).collect();
+    let wanted = |name: &str| patterns.iter().any(|it| glob::matches(it, name.as_bytes()));
+    let settings = settings(ask.service).into_iter().filter(|(name, _)| wanted(name));
+    Reply::Map(settings.map(|(name, value)| (Reply::text(name), Reply::text(value))).collect())
+}
+
+/// What we are set to, in Redis's names where it has one.
+fn settings(service: &Service) -> Vec<(&'static str, String)> {
+    let limits = &service.limits;
+    vec![
+        ("appendfsync", "always".to_owned()),
+        ("appendonly", "yes".to_owned()),
+        ("cluster-enabled", "yes".to_owned()),
+        ("databases", "1".to_owned()),
+        ("maxclients", limits.clients_max.to_string()),
+        ("maxmemory", "0".to_owned()),
+        ("maxmemory-policy", "noeviction".to_owned()),
+        ("port", port(service).to_string()),
+        ("proto-max-bulk-len", limits.request.arg_bytes_max.to_string()),
+        ("save", String::new()),
+        ("timeout", "0".to_owned()),
+    ]
+}
+
+fn port(service: &Service) -> u16 {
+    let topology = &service.topology;
+    topology.members.get(&topology.me).map_or(0, |member| member.port)
+}

@@ -1,0 +1,107 @@
+//! Takes in clients, as many as may be, until the node stops.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::connection;
+use super::service::Service;
+
+/// How long to wait when the system has no more file descriptors: trying again at once would only
+/// burn a core.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long connections get to finish what they have begun when the node stops.
+const STOP_WAIT: Duration = Duration::from_secs(5);
+
+/// A node's open door.
+#[derive(Debug)]
+pub struct Listener {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Listener {
+    /// Begins to take in clients. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// If the socket cannot be used by the runtime.
+    pub fn start(socket: std::net::TcpListener, service: Arc<Service>) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let socket = TcpListener::from_std(socket)?;
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(accept(socket, service, stopped));
+        Ok(Self { address, stop, task })
+    }
+
+    /// Where clients are taken in.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes in nobody any more, lets connections finish what they have begun, and closes them.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the listener ended badly");
+        }
+    }
+}
+
+async fn accept(socket: TcpListener, service: Arc<Service>, mut stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = socket.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+            stopped = stop.wait_for(|stop| *stop) => {
+                drop(stopped);
+                break;
+            }
+        };
+        match accepted {
+            Ok((stream, peer)) => admit(stream, peer, &service, &stop, &mut connections),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a client");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(socket);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_WAIT, finish).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+fn admit(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: &Arc<Service>,
+    stop: &watch::Receiver<bool>,
+    connections: &mut JoinSet<()>,
+) {
+    service.counters.connections.fetch_add(1, Ordering::Relaxed);
+    let local = stream.local_addr().map_or_else(|_| String::new(), |address| address.to_string());
+    let Some(seat) = service.clients.enter(peer.to_string(), local) else {
+        service.counters.rejected.fetch_add(1, Ordering::Relaxed);
+        // A fresh socket has room for this; if not, the client learns nothing more than it would.
+        let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
+        return;
+    };
+    // Replies are gathered here; the system must not hold them back as well.
+    let _ = stream.set_nodelay(true);
+    let service = Arc::clone(service);
+    connections.spawn(connection::serve(stream, service, seat, stop.clone()));
+}
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;

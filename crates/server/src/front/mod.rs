@@ -1,0 +1,39 @@
+//! What a node says to its clients.
+//!
+//! ```text
+//! listener -> connection -> batch -> replication (writes, permits to read) -> keyspaces (reads)
+//!                                 \-> talk, clients, cluster, commands, info (answered at once)
+//! ```
+//!
+//! - [`listener`], `connection`: one task per client, bytes in and out.
+//! - `batch`: the commands of one pipeline, as much of them at once as their keys allow.
+//! - `plan`: which commands of a pipeline have to wait for which.
+//! - [`replication`]: what the engine does for us, as a boundary that tests can stand behind.
+//! - [`service`]: what all connections of a node share; [`topology`]: who is who in the cluster.
+//! - [`survey`]: commands that look at several groups.
+//! - [`talk`], [`clients`], [`cluster`], [`commands`], [`info`]: commands that are answered at once.
+
+mod batch;
+pub mod clients;
+pub mod cluster;
+pub mod commands;
+mod connection;
+#[cfg(test)]
+mod fake;
+pub mod info;
+mod join;
+pub mod listener;
+mod plan;
+pub mod replication;
+pub mod service;
+pub mod survey;
+pub mod talk;
+#[cfg(test)]
+mod talk_tests;
+pub mod topology;
+
+pub use clients::{Client, Clients};
+pub use listener::Listener;
+pub use replication::{LeaderView, ReadError, Replication, WriteError};
+pub use service::{Ask, ClientLimits, Service, Session};
+pub use topology::{Member, Topology};

@@ -1,0 +1,194 @@
+//! What all connections of a node share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use types::{GroupId, NodeId};
+
+use super::clients::{Client, Clients};
+use super::cluster::SlotsCache;
+use super::replication::{LeaderView, Replication};
+use super::topology::Topology;
+use crate::data::{Keyspaces, UnixMillis};
+use crate::resp::{Protocol, RequestLimits};
+
+/// What clients may use at most.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClientLimits {
+    /// Of one request.
+    pub request: RequestLimits,
+    /// Connections at a time; one more is told so and closed.
+    pub clients_max: usize,
+    /// Commands of one connection that are worked on at a time; more wait in its socket.
+    pub pipeline_commands_max: usize,
+    /// Bytes of received commands of one connection that are worked on at a time; at least one
+    /// command is, and more wait in its socket.
+    pub pipeline_bytes_max: usize,
+    /// Bytes of one reply; a larger one becomes an error.
+    pub reply_bytes_max: usize,
+    /// How long a client may take no byte of its replies before it is disconnected.
+    pub write_timeout: Duration,
+    /// How long a command waits for a leader before it is refused.
+    pub leader_wait: Duration,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            request: RequestLimits::default(),
+            clients_max: 10_000,
+            pipeline_commands_max: 1_024,
+            pipeline_bytes_max: 1024 * 1024,
+            reply_bytes_max: 64 * 1024 * 1024,
+            write_timeout: Duration::from_secs(30),
+            leader_wait: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Counts since the start, for INFO.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Commands answered.
+    pub commands: AtomicU64,
+    /// Connections accepted.
+    pub connections: AtomicU64,
+    /// Connections refused because there were too many.
+    pub rejected: AtomicU64,
+    /// Replies that were errors.
+    pub errors: AtomicU64,
+}
+
+/// What all connections of a node share.
+pub struct Service {
+    /// Who is who.
+    pub topology: Topology,
+    /// The keys.
+    pub keyspaces: Arc<Keyspaces>,
+    /// The engine.
+    pub replication: Arc<dyn Replication>,
+    /// Who is connected.
+    pub clients: Arc<Clients>,
+    /// What clients may use.
+    pub limits: ClientLimits,
+    /// What happened.
+    pub counters: Counters,
+    /// When the node started.
+    pub started: Instant,
+    /// The answer to CLUSTER SLOTS.
+    pub(crate) slots_cache: SlotsCache,
+    /// Since when some group has had no leader.
+    leaderless_since: Mutex<Option<Instant>>,
+}
+
+/// Where a command for a group belongs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// To this node.
+    Here,
+    /// To another one that is known to be alive.
+    Elsewhere(NodeId),
+    /// Nowhere yet: there is no leader, or none that was heard from lately.
+    Nowhere,
+}
+
+impl Service {
+    /// A node that begins to serve.
+    pub fn new(
+        topology: Topology,
+        keyspaces: Arc<Keyspaces>,
+        replication: Arc<dyn Replication>,
+        limits: ClientLimits,
+    ) -> Self {
+        Self {
+            topology,
+            keyspaces,
+            replication,
+            clients: Arc::new(Clients::new(limits.clients_max)),
+            limits,
+            counters: Counters::default(),
+            started: Instant::now(),
+            slots_cache: SlotsCache::default(),
+            leaderless_since: Mutex::new(None),
+        }
+    }
+
+    /// The node's clock.
+    pub fn now(&self) -> UnixMillis {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Where a command for that group belongs.
+    pub fn place(&self, group: GroupId) -> Place {
+        match self.replication.leader(group) {
+            LeaderView { is_self: true, .. } => Place::Here,
+            LeaderView { node: Some(node), is_fresh: true, .. } => Place::Elsewhere(node),
+            LeaderView { .. } => Place::Nowhere,
+        }
+    }
+
+    /// The groups that this node leads.
+    pub fn led(&self) -> impl Iterator<Item = GroupId> {
+        self.topology.table.groups().filter(|group| self.replication.leader(*group).is_self)
+    }
+
+    /// How many groups have no leader that was heard from lately.
+    pub fn leaderless(&self) -> usize {
+        let groups = self.topology.table.groups();
+        let count = groups.filter(|group| self.place(*group) == Place::Nowhere).count();
+        let mut since = self.leaderless_since.lock();
+        if count == 0 {
+            *since = None;
+        } else if since.is_none() {
+            *since = Some(Instant::now());
+        }
+        count
+    }
+
+    /// Whether every group has a leader, or has been without one for no longer than a command
+    /// would wait for one. Some clients leave a node for good that says no.
+    pub fn is_healthy(&self) -> bool {
+        self.leaderless() == 0
+            || self
+                .leaderless_since
+                .lock()
+                .is_none_or(|since| since.elapsed() < self.limits.leader_wait)
+    }
+
+    /// Counts one answered command.
+    pub(crate) fn answered(&self, is_error: bool) {
+        self.counters.commands.fetch_add(1, Ordering::Relaxed);
+        if is_error {
+            self.counters.errors.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What one connection has agreed on.
+#[derive(Debug)]
+pub struct Session {
+    /// How others see it.
+    pub client: Arc<Client>,
+    /// The version of the protocol.
+    pub protocol: Protocol,
+    /// Whether it is to be closed once everything is answered.
+    pub is_closing: bool,
+}
+
+impl Session {
+    /// A connection that has said nothing yet.
+    pub const fn new(client: Arc<Client>) -> Self {
+        Self { client, protocol: Protocol::Resp2, is_closing: false }
+    }
+}
+
+/// What a command that is answered at once may look at and change.
+pub struct Ask<'a> {
+    /// The node.
+    pub service: &'a Service,
+    /// The connection.
+    pub session: &'a mut Session,
+}
