@@ -5,7 +5,7 @@
 //! scan whose cursor is a place, so that no write or growth disturbs it; the keys of a slot as a
 //! range; and no pause while a table grows.
 //!
-//! Invariants, all kept by [`Keyspace::put`] and [`Keyspace::remove`]: `len` and `counts` agree
+//! Invariants, all kept by `put` and `remove`: `len` and `counts` agree
 //! with the entries; `deadlines` holds (deadline, place) exactly for the entries that have one; the
 //! time never falls.
 
