@@ -1,0 +1,151 @@
+//! The command line.
+
+use std::fmt;
+
+use crate::figure::{FIGURES, Figure};
+
+/// How the program is called.
+pub(crate) const USAGE: &str = "\
+usage: figures NAME [--case TEXT] [--runs N] [--ours-only]
+       figures --list
+
+  --case TEXT   only the cases whose name contains TEXT
+  --runs N      how many runs a median is taken of, at least 5 (default 5)
+  --ours-only   without the rivals, for a profiler; such lines compare with nothing";
+
+/// The fewest runs that a median may be taken of.
+const RUNS_MIN: usize = 5;
+
+/// What to measure of a figure, and how often.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Options {
+    /// Only cases whose name contains this.
+    pub(crate) case: String,
+    /// How many runs a median is taken of.
+    pub(crate) runs: usize,
+    /// Whether the rivals run too.
+    pub(crate) with_peer: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { case: String::new(), runs: RUNS_MIN, with_peer: true }
+    }
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) enum Arguments {
+    Help,
+    List,
+    Measure { figure: &'static Figure, options: Options },
+}
+
+/// Why the command line is not understood.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum ArgumentError {
+    NoName,
+    UnknownFigure { name: String },
+    UnknownOption { option: String },
+    SecondName { name: String },
+    NoValue { option: &'static str },
+    Runs { found: String },
+}
+
+impl Arguments {
+    /// Reads the arguments behind the program's name.
+    pub(crate) fn parse(
+        arguments: impl IntoIterator<Item = String>,
+    ) -> Result<Self, ArgumentError> {
+        let mut arguments = arguments.into_iter();
+        let mut options = Options::default();
+        let mut figure = None;
+        while let Some(argument) = arguments.next() {
+            let mut value = |option| arguments.next().ok_or(ArgumentError::NoValue { option });
+            match argument.as_str() {
+                "--help" | "-h" => return Ok(Self::Help),
+                "--list" => return Ok(Self::List),
+                "--ours-only" => options.with_peer = false,
+                "--case" => options.case = value("--case")?,
+                "--runs" => options.runs = parse_runs(value("--runs")?)?,
+                option if option.starts_with('-') => {
+                    return Err(ArgumentError::UnknownOption { option: argument });
+                }
+                _ if figure.is_some() => {
+                    return Err(ArgumentError::SecondName { name: argument });
+                }
+                name => {
+                    let found = FIGURES.iter().find(|figure| figure.name == name);
+                    figure = Some(found.ok_or(ArgumentError::UnknownFigure { name: argument })?);
+                }
+            }
+        }
+        let figure = figure.ok_or(ArgumentError::NoName)?;
+        Ok(Self::Measure { figure, options })
+    }
+}
+
+fn parse_runs(found: String) -> Result<usize, ArgumentError> {
+    match found.parse() {
+        Ok(runs) if runs >= RUNS_MIN => Ok(runs),
+        _ => Err(ArgumentError::Runs { found }),
+    }
+}
+
+impl fmt::Display for ArgumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = || FIGURES.map(|figure| figure.name).join(", ");
+        match self {
+            Self::NoName => write!(f, "which figure? There are: {}", names()),
+            Self::UnknownFigure { name } => {
+                write!(f, "there is no figure {name:?}; there are: {}", names())
+            }
+            Self::UnknownOption { option } => write!(f, "there is no option {option}"),
+            Self::SecondName { name } => write!(f, "one figure at a time; {name:?} is too many"),
+            Self::NoValue { option } => write!(f, "{option} needs a value"),
+            Self::Runs { found } => {
+                write!(f, "--runs is a number of at least {RUNS_MIN}, not {found:?}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, ArgumentError> {
+        Arguments::parse(line.split_whitespace().map(String::from))
+    }
+
+    #[test]
+    fn options_stand_before_or_behind_the_name() {
+        for line in
+            ["core-entry-cost --runs 9 --case batch=64", "--runs 9 --case batch=64 core-entry-cost"]
+        {
+            let Arguments::Measure { figure, options } = parse(line).unwrap() else {
+                panic!("{line} does not measure");
+            };
+            assert_eq!(figure.name, "core-entry-cost");
+            let case = "batch=64".to_string();
+            assert_eq!(options, Options { case, runs: 9, with_peer: true });
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_figures() {
+        let error = parse("core").unwrap_err();
+        assert_eq!(error.to_string(), "there is no figure \"core\"; there are: core-entry-cost");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_name() {
+        assert_eq!(parse("").unwrap_err(), ArgumentError::NoName);
+        assert_eq!(parse("--runs").unwrap_err(), ArgumentError::NoValue { option: "--runs" });
+        assert_eq!(parse("--runs 4").unwrap_err(), ArgumentError::Runs { found: "4".into() });
+        let option = "--fast".to_string();
+        assert_eq!(parse("--fast").unwrap_err(), ArgumentError::UnknownOption { option });
+        let name = "b".to_string();
+        assert_eq!(parse("core-entry-cost b").unwrap_err(), ArgumentError::SecondName { name });
+    }
+}

@@ -1,0 +1,52 @@
+//! Measures the engine beside its rivals: `figures NAME` prints one JSON line per case.
+//!
+//! ```text
+//! cargo run --release -p benches --bin figures -- core-entry-cost
+//! cargo run --release -p benches --bin figures -- --list
+//! ```
+//!
+//! Rules of every figure: medians of several runs; a rival that is a crate runs alternately in the
+//! same invocation, with its settings in the line; what is counted is checked afterwards, exactly;
+//! a name or a case never changes its meaning, a new meaning gets a new name. On a shared machine
+//! the wall clock measures the neighbours, so figures count CPU time wherever one thread does all.
+//!
+//! - `arguments`: the command line; `figure`: the list of figures; `report`: medians and JSON.
+//! - `clock`: CPU time of this thread.
+//! - `core_entry_cost`: what an entry costs in the core, for all three replicas together.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod clock;
+mod core_entry_cost;
+mod figure;
+mod report;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, USAGE};
+use figure::FIGURES;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            eprintln!("figures: {error}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match arguments {
+        Arguments::Help => println!("{USAGE}"),
+        Arguments::List => {
+            for figure in FIGURES {
+                println!("{:<20}{}", figure.name, figure.about);
+            }
+        }
+        Arguments::Measure { figure, options } => {
+            if let Err(wrong) = (figure.measure)(&options, &mut |line| println!("{line}")) {
+                eprintln!("figures: {} does not count: {wrong}", figure.name);
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
