@@ -239,6 +239,8 @@ impl Leader {
         for peer in &mut self.peers {
             replicate(common, peer);
         }
+        let wanted_from = self.peers.iter().map(|peer| peer.matched.next()).min();
+        common.log.keep_from(wanted_from);
         if common.log.committed() >= self.term_start {
             self.start_read_round(common);
         }

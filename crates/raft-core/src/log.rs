@@ -18,6 +18,9 @@ use crate::configurations::Configurations;
 use crate::terms::Terms;
 use crate::{Commands, CommandsBuilder, Configuration, EntryHeader, EntryRun, RunBody};
 
+/// Where a log is wanted from when nobody wants it.
+const NOBODY: LogIndex = LogIndex(u64::MAX);
+
 /// What stands between the commit index and the state machine.
 pub(crate) enum Deliverable {
     /// Nothing, or the window of unapplied bytes is full.
@@ -35,6 +38,8 @@ pub(crate) struct Log {
     cache: VecDeque<EntryRun>,
     cache_bytes: usize,
     cache_bytes_max: usize,
+    /// The first index that some replica is still to be sent; beyond any if none is.
+    wanted_from: LogIndex,
     /// The proposals of this turn, already counted in `last`.
     open: CommandsBuilder,
     open_term: Term,
@@ -69,6 +74,7 @@ impl Log {
             cache: VecDeque::new(),
             cache_bytes: 0,
             cache_bytes_max,
+            wanted_from: NOBODY,
             open: CommandsBuilder::default(),
             open_term: Term(0),
             applying: VecDeque::new(),
@@ -256,6 +262,7 @@ impl Log {
             self.applying.push_back((run.last(), run.cost()));
             self.applying_bytes += run.cost();
         }
+        self.evict();
     }
 
     /// Everything up to `index` is applied; ignored unless that is news and was delivered.
@@ -305,12 +312,21 @@ impl Log {
         Some(found)
     }
 
-    /// Drops durable runs from the front of the cache until it is within its limit.
+    /// Says from where on other replicas still want entries; none if nobody does. What neither
+    /// they nor the state machine want leaves memory.
+    pub(crate) fn keep_from(&mut self, wanted_from: Option<LogIndex>) {
+        self.wanted_from = wanted_from.unwrap_or(NOBODY);
+        self.evict();
+    }
+
+    /// Drops durable runs from the front of the cache: those that nobody wants any more, and more
+    /// while it is above its limit.
     fn evict(&mut self) {
-        while self.cache_bytes > self.cache_bytes_max {
-            let Some(run) = self.cache.front().filter(|run| run.last() <= self.persisted) else {
+        let done = self.delivered.min(self.wanted_from.prev());
+        while let Some(run) = self.cache.front().filter(|run| run.last() <= self.persisted) {
+            if run.last() > done && self.cache_bytes <= self.cache_bytes_max {
                 break;
-            };
+            }
             self.cache_bytes -= run.cost();
             self.cache.pop_front();
         }

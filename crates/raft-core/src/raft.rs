@@ -406,6 +406,7 @@ impl RaftNode {
         self.common.log.seal();
         if let RoleState::Leader(leader) = &mut self.role {
             leader.resign(&mut self.common.answers);
+            self.common.log.keep_from(None);
         }
     }
 
