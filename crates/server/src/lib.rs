@@ -8,11 +8,15 @@
 //! - [`command`]: the table of commands.
 //! - [`data`]: what a log entry holds, and what applying it does.
 //! - [`front`]: what a node says to its clients.
+//! - [`config`]: what a node is told by its operator.
+//! - [`cli`]: what a human types.
 //!
 //! Invariant: every write is a Raft entry, acknowledged after it is durable on a majority and
 //! applied; every read is linearizable. This crate does not know how that is done.
 
+pub mod cli;
 pub mod command;
+pub mod config;
 pub mod data;
 pub mod front;
 pub mod resp;

@@ -1,0 +1,77 @@
+//! What may be typed.
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+/// A sharded, strongly consistent key-value store for Redis Cluster clients.
+#[derive(Debug, Parser)]
+#[command(
+    name = "multiraft",
+    version,
+    about = "A sharded, strongly consistent key-value store that speaks the Redis Cluster protocol",
+    after_help = "Try it:\n  multiraft demo\n  multiraft client set greeting hello    (in another terminal)"
+)]
+pub struct Cli {
+    /// What is logged to stderr: off, error, warn, info, debug or trace [default: info for serve,
+    /// warn for the others]. Parts may differ, as in `info,engine=debug`.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Send one command to a node and print its reply; follows redirects.
+    ///
+    /// Prints as redis-cli does: for humans on a terminal, bare otherwise. Exits with 1 if the
+    /// reply is an error.
+    Client(ClientArgs),
+}
+
+/// `multiraft client`
+#[derive(Clone, Debug, Args)]
+#[command(
+    disable_help_flag = true,
+    after_help = "Examples:\n  multiraft client set greeting hello\n  multiraft client -p 7002 get greeting"
+)]
+pub struct ClientArgs {
+    /// The node's port for clients.
+    #[arg(short, long, default_value_t = 7001)]
+    pub port: u16,
+    /// The node's host.
+    #[arg(short = 'h', long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// Print help.
+    #[arg(long, action = ArgAction::Help)]
+    pub help: Option<bool>,
+    /// The command and its arguments, as Redis has them.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    pub words: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_client_command_may_hold_hyphens() {
+        let words = ["multiraft", "client", "-p", "1", "-h", "x", "EXPIRE", "k", "-1"];
+        let Command::Client(args) = Cli::try_parse_from(words).unwrap().command;
+        assert_eq!((args.port, &args.host[..]), (1, "x"));
+        assert_eq!(args.words, ["EXPIRE", "k", "-1"]);
+    }
+}

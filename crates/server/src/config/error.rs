@@ -1,0 +1,50 @@
+//! What is wrong with a configuration file.
+
+use std::fmt::Display;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A file and what is wrong with it.
+#[derive(Debug, Error)]
+#[error("{}: {problem}", file.display())]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, Error)]
+pub enum Problem {
+    /// The file cannot be read.
+    #[error("cannot read the configuration: {0}")]
+    Read(#[source] io::Error),
+    /// It is no TOML, or has a field that does not exist, is missing or is of another type. The
+    /// text shows line and column.
+    #[error("{0}")]
+    Syntax(#[source] Box<toml::de::Error>),
+    /// A field's value is not allowed.
+    #[error("{field} is {value:?}, allowed is {allowed}")]
+    Field {
+        /// The field, with its table.
+        field: String,
+        /// What stands there.
+        value: String,
+        /// What may stand there.
+        allowed: String,
+    },
+}
+
+impl Problem {
+    pub(crate) fn field(
+        field: impl Into<String>,
+        value: impl Display,
+        allowed: impl Display,
+    ) -> Self {
+        let (value, allowed) = (value.to_string(), allowed.to_string());
+        Self::Field { field: field.into(), value, allowed }
+    }
+}
