@@ -17,16 +17,24 @@ const QUOTED_BYTES_MAX: usize = 128;
 /// # Errors
 /// What is wrong, in Redis's words.
 pub fn find(args: Args<'_>) -> Result<&'static Command, CommandError> {
-    let name = args.at(0);
-    let command = find_row(COMMANDS, name).ok_or_else(|| unknown(args))?;
-    let command = match args.get(1) {
-        Some(sub) if !command.subcommands.is_empty() => find_subcommand(command, sub)?,
-        _ => command,
-    };
+    let command = find_named(args)?;
     if !command.takes(args.len()) || matches!(command.work, Work::Subcommand) {
         return Err(CommandError::Arity { command: command.name.to_owned() });
     }
     Ok(command)
+}
+
+/// The row for a request, whatever the number of its arguments.
+///
+/// # Errors
+/// There is no such command or subcommand.
+pub fn find_named(args: Args<'_>) -> Result<&'static Command, CommandError> {
+    let name = args.at(0);
+    let command = find_row(COMMANDS, name).ok_or_else(|| unknown(args))?;
+    match args.get(1) {
+        Some(sub) if !command.subcommands.is_empty() => find_subcommand(command, sub),
+        _ => Ok(command),
+    }
 }
 
 /// The row of that name in a table sorted by names; letter case does not matter.

@@ -11,6 +11,6 @@ pub mod find;
 pub mod spec;
 pub mod table;
 
-pub use find::{find, find_row, slot_of};
+pub use find::{find, find_named, find_row, slot_of};
 pub use spec::{Command, Flags, Group, Keys, Survey, Work};
 pub use table::COMMANDS;

@@ -180,7 +180,7 @@ static COMMAND: &[Command] = &[
         .docs(Group::Server, "2.8.13", "O(1)", "How many commands there are."),
     Command::talk("command|docs", -2, commands::docs).flags(ALWAYS).tips(VARYING_ORDER)
         .docs(Group::Server, "7.0.0", "O(N) with the commands named.", "What commands are for."),
-    Command::talk("command|getkeys", -3, commands::getkeys).flags(ALWAYS)
+    Command::talk("command|getkeys", -4, commands::getkeys).flags(ALWAYS)
         .docs(Group::Server, "2.8.13", "O(N) with the arguments.", "Which arguments of a command are keys."),
     Command::talk("command|help", 2, commands::help).flags(ALWAYS)
         .docs(Group::Server, "5.0.0", "O(1)", "Lists the subcommands."),

@@ -17,6 +17,9 @@ const COUNT_DEFAULT: usize = 10;
 /// How many keys a call looks at however many it asks for: the group waits meanwhile.
 pub const COUNT_MAX: usize = 10_000;
 
+/// The last place there is; its hash is that of no key but by a chance of 2^-48.
+const LAST: Place = ((routing::HASH_SLOTS as Place) << HASH_BITS) - 1;
+
 /// Where a scan goes on: in which slot, at which hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Cursor(Place);
@@ -38,11 +41,11 @@ impl Cursor {
     /// The cursor that a client sends back.
     ///
     /// # Errors
-    /// [`CommandError::InvalidCursor`] for anything that we never gave out.
+    /// [`CommandError::InvalidCursor`] for what is no number. A number that we never gave out is
+    /// as good as any: behind the last key, there are none.
     pub fn parse(text: &[u8]) -> Result<Self, CommandError> {
         let place = std::str::from_utf8(text).ok().and_then(|text| text.parse::<u64>().ok());
-        let in_range = |place: &u64| place >> HASH_BITS < u64::from(routing::HASH_SLOTS);
-        place.filter(in_range).map(Self).ok_or(CommandError::InvalidCursor)
+        place.map(|place| Self(place.min(LAST))).ok_or(CommandError::InvalidCursor)
     }
 
     /// The number that a client sends back.

@@ -1,8 +1,8 @@
 //! COMMAND: the table, told to clients. Cluster clients find the keys of a command by it.
 
 use super::service::Ask;
-use crate::command::spec::{Command, Flags, Group, Keys};
-use crate::command::{COMMANDS, find, find_row};
+use crate::command::spec::{Command, Flags, Group, Keys, Work};
+use crate::command::{COMMANDS, find_named, find_row};
 use crate::data::{CommandError, glob};
 use crate::resp::{Args, Reply};
 
@@ -35,15 +35,14 @@ pub(crate) fn docs(_: &mut Ask<'_>, args: Args<'_>) -> Reply {
 /// `COMMAND GETKEYS name [argument ...]`
 pub(crate) fn getkeys(_: &mut Ask<'_>, args: Args<'_>) -> Reply {
     let args = args.skip(2);
-    let command = match find(args) {
-        Ok(command) => command,
-        Err(CommandError::Arity { .. }) => {
-            return Reply::error("ERR Invalid number of arguments specified for command");
-        }
-        Err(_) => return Reply::error("ERR Invalid command specified"),
+    let Ok(command) = find_named(args) else {
+        return Reply::error("ERR Invalid command specified");
     };
     if command.keys == Keys::None {
         return Reply::error("ERR The command has no key arguments");
+    }
+    if !command.takes(args.len()) {
+        return Reply::error("ERR Invalid number of arguments specified for command");
     }
     Reply::Array(command.keys.of(args).map(Reply::text).collect())
 }
@@ -103,6 +102,11 @@ fn own_name(command: &Command) -> &'static str {
 /// The ten fields that COMMAND gives for each.
 fn describe(command: &Command) -> Reply {
     let (first, last, step) = command.keys.range();
+    // Redis writes a set only while it is empty.
+    let subcommands = match command.subcommands {
+        [] => Reply::Set(Vec::new()),
+        subcommands => Reply::Array(subcommands.iter().map(describe).collect()),
+    };
     Reply::Array(vec![
         Reply::text(command.name),
         Reply::Integer(command.arity),
@@ -113,7 +117,7 @@ fn describe(command: &Command) -> Reply {
         words(categories(command)),
         Reply::Set(command.tips.iter().map(Reply::text).collect()),
         Reply::Set(key_specs(command)),
-        Reply::Array(command.subcommands.iter().map(describe).collect()),
+        subcommands,
     ])
 }
 
@@ -124,8 +128,7 @@ fn words(words: impl Iterator<Item = &'static str>) -> Reply {
 /// The groups of commands that Redis would permit or forbid together.
 fn categories(command: &Command) -> impl Iterator<Item = &'static str> {
     let has = |flag| command.flags.has(flag);
-    let is_subcommand = command.name.contains('|');
-    let is_family = !command.subcommands.is_empty();
+    let is_callable = !matches!(command.work, Work::Subcommand);
     let touches_keys = matches!(command.group, Group::Generic | Group::Server)
         && (has(Flags::WRITE) || has(Flags::READONLY));
     [
@@ -137,7 +140,7 @@ fn categories(command: &Command) -> impl Iterator<Item = &'static str> {
         (has(Flags::FAST), "@fast"),
         (!has(Flags::FAST), "@slow"),
         (has(Flags::ADMIN) || command.name == "info", "@dangerous"),
-        (is_connection(command) && (is_subcommand || !is_family), "@connection"),
+        (is_connection(command) && is_callable, "@connection"),
     ]
     .into_iter()
     .filter_map(|(applies, name)| applies.then_some(name))
@@ -145,7 +148,8 @@ fn categories(command: &Command) -> impl Iterator<Item = &'static str> {
 
 fn is_connection(command: &Command) -> bool {
     const OTHERS: [&str; 4] = ["asking", "readonly", "readwrite", "wait"];
-    command.group == Group::Connection || OTHERS.contains(&command.name)
+    let is_own = command.name == "command" || command.name.starts_with("command|");
+    is_own || command.group == Group::Connection || OTHERS.contains(&command.name)
 }
 
 /// Where the keys are, in the words of Redis 7.

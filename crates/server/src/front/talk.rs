@@ -75,9 +75,12 @@ pub(crate) fn reset(ask: &mut Ask<'_>, _: Args<'_>) -> Reply {
 
 /// `SELECT 0`
 pub(crate) fn select(_: &mut Ask<'_>, args: Args<'_>) -> Reply {
-    match parse_integer(args.at(1)).filter(|index| i32::try_from(*index).is_ok()) {
+    match parse_integer(args.at(1)) {
         None => CommandError::NotInteger.into(),
         Some(0) => Reply::OK,
+        Some(index) if i32::try_from(index).is_err() => {
+            Reply::error("ERR value is out of range, value must between -2147483648 and 2147483647")
+        }
         Some(_) => Reply::error("ERR SELECT is not allowed in cluster mode"),
     }
 }

@@ -149,10 +149,10 @@ fn command_tells_cluster_clients_where_keys_are() {
                     ~2 $26 request_policy:multi_shard $29 response_policy:all_succeeded ~1 %3 \
                     $5 flags ~2 +OW +update $12 begin_search %2 $4 type $5 index $4 spec %1 \
                     $5 index :1 $9 find_keys %2 $4 type $5 range $4 spec %3 $7 lastkey :-1 \
-                    $7 keystep :2 $5 limit :0 *0";
+                    $7 keystep :2 $5 limit :0 ~0";
     assert_eq!(bench.ask("COMMAND INFO mset"), expected);
     let expected = "*1 *10 $11 client|list :-2 ~4 +admin +noscript +loading +stale :0 :0 :0 ~4 \
-                    +@admin +@slow +@dangerous +@connection ~1 $23 nondeterministic_output ~0 *0";
+                    +@admin +@slow +@dangerous +@connection ~1 $23 nondeterministic_output ~0 ~0";
     assert_eq!(bench.ask("COMMAND INFO client|list"), expected);
     let Reply::Array(all) = bench.reply("COMMAND") else { panic!("no array") };
     assert_eq!(bench.reply("COMMAND COUNT"), Reply::count(all.len()));
