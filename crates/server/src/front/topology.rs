@@ -44,18 +44,21 @@ impl Topology {
         VShardId(self.table.vshards_of(group).start)
     }
 
-    /// What clients call a node: 40 hexadecimal digits that no other node of any cluster of ours
-    /// is likely to have.
+    /// What clients call a node: 40 hexadecimal digits, the last of which are its number. Tools
+    /// show the first ones alone, so those differ between nodes too.
     pub fn name(&self, node: NodeId) -> String {
-        let cluster =
-            self.cluster.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
-        format!("{cluster:016x}{node:024x}", node = node.0)
+        let cluster = self.cluster.as_str().bytes();
+        let hash = cluster.chain(node.0.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, fnv);
+        format!("{hash:016x}{node:024x}", node = node.0)
     }
 
     /// How many other nodes are sure to have an acknowledged write: a majority, less the leader.
     pub fn sure_copies(&self, group: GroupId) -> usize {
         self.table.replicas_of(group).len() / 2
     }
+}
+
+/// FNV-1a, one byte further.
+const fn fnv(hash: u64, byte: u8) -> u64 {
+    (hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3)
 }
