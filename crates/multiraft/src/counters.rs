@@ -1,4 +1,4 @@
-//! How many messages came in, and what became of them.
+//! How many messages came in and what became of them, and how often time called a group.
 
 use crate::StepError;
 
@@ -19,6 +19,8 @@ pub struct Counters {
     pub impossible: u64,
     /// Messages for groups that have halted.
     pub halted: u64,
+    /// How often a group was looked at because its time had come; idle groups cost this, no more.
+    pub calls: u64,
 }
 
 impl Counters {

@@ -187,19 +187,22 @@ impl Groups {
         hosted
     }
 
-    /// It is `now`: calls the groups that are due, and no other.
-    pub(crate) fn advance(&mut self, now: Tick) {
+    /// It is `now`: calls the groups that are due, and no other; returns how many it looked at.
+    pub(crate) fn advance(&mut self, now: Tick) -> u64 {
         // Groups with inputs since the last ready may want to be called earlier than noted.
         for position in 0..self.dirty.len() {
             self.arm(self.dirty[position]);
         }
         self.now = now;
+        let mut looked_at = 0;
         while let Some((day, mut due)) = self.calendar.take_due(now) {
+            looked_at += due.len() as u64;
             for slot in due.drain(..) {
                 self.call(slot, day);
             }
             self.calendar.recycle(due);
         }
+        looked_at
     }
 
     /// Calls a group whose note for `day` came up, if the note still counts and the call is due.

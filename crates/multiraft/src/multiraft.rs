@@ -236,7 +236,7 @@ impl MultiRaft {
             return;
         }
         self.is_beat_due |= now.0 / self.beat_ticks > before.0 / self.beat_ticks;
-        self.groups.advance(now);
+        self.counters.calls += self.groups.advance(now);
     }
 
     /// Everything to be done since the last call; visits only groups that had an input or were due.

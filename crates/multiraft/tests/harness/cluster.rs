@@ -264,8 +264,8 @@ impl Cluster {
     }
 }
 
-/// Groups 1 to `groups` on `count` nodes, 64 vshards.
+/// Groups 1 to `groups` on `count` nodes, 64 vshards or one per group.
 pub(crate) fn table(count: u64, groups: u32) -> RoutingTable {
     let replication_factor = usize::try_from(count).unwrap();
-    RoutingTable::uniform(64, groups, &nodes(count), replication_factor).unwrap()
+    RoutingTable::uniform(groups.max(64), groups, &nodes(count), replication_factor).unwrap()
 }
