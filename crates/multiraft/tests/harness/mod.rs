@@ -4,6 +4,7 @@
 pub(crate) mod cluster;
 pub(crate) mod disk;
 pub(crate) mod entries;
+pub(crate) mod loops;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod random;
