@@ -24,6 +24,35 @@
 //! **One turn.** [`MultiRaft::tick`] first if time moved, then the other inputs, then
 //! [`MultiRaft::ready`]. Inputs that come before the tick are taken as of the tick before.
 //!
+//! ```
+//! use multiraft::{MultiRaft, NodeSettings};
+//! use routing::RoutingTable;
+//! use types::{GroupId, NodeId, StoreId, Tick, VShardId};
+//!
+//! // One node, one group of 64 vshards, no disk and no network.
+//! let node = NodeId(1);
+//! let table = RoutingTable::uniform(64, 1, &[node], 1)?;
+//! let mut multi = MultiRaft::new(node, StoreId(7), table, NodeSettings::default());
+//! multi.add_group(GroupId(1), &[])?;
+//! let mut turn = |multi: &mut MultiRaft| {
+//!     let ready = multi.ready();
+//!     if let Some((ticket, _batch)) = ready.write {
+//!         multi.persisted(ticket).expect("batches are reported in order");
+//!     }
+//!     for (group, runs) in ready.committed {
+//!         let last = runs.last().expect("never empty").last();
+//!         multi.advance_applied(group, last).expect("it is mounted");
+//!     }
+//! };
+//! turn(&mut multi);
+//! multi.tick(Tick(1));
+//! turn(&mut multi);
+//! let (group, index) = multi.propose(VShardId(5), b"hello")?;
+//! turn(&mut multi);
+//! assert_eq!(multi.commit_index_for(group), Some(index));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! **Left out so far**: membership changes, snapshots, removing groups, leadership transfer,
 //! hibernation; names that belong to them are absent.
 #![no_std]

@@ -8,9 +8,11 @@ mod harness;
 use bytes::Bytes;
 use codec::{Envelope, encode_frame};
 use harness::{Cluster, Node, accepted, append, heartbeat, id, nodes, run, store_of, table};
-use multiraft::{AddGroupError, GroupSpec, LeaderView, MultiRaft, NodeSettings, StoreConflict};
+use multiraft::{
+    AddGroupError, GroupSpec, LeaderView, MultiRaft, NodeSettings, ProposeError, StoreConflict,
+};
 use raft_core::{FetchError, FetchFor, Limits, MessageBody, Role};
-use types::{GroupId, LogIndex, NodeId, ReplicaId, StoreId, Term, Tick};
+use types::{GroupId, LogIndex, NodeId, ReplicaId, StoreId, Term, Tick, VShardId};
 
 fn settings(seed: u64) -> NodeSettings {
     NodeSettings { seed, ..NodeSettings::default() }
@@ -274,6 +276,36 @@ fn dropped_entries_are_sent_again_and_only_to_whom_they_were_for() {
     let due = node.multi.now().0 + settings(0).timing.retransmit_ticks() + 2;
     node.tick_to(due);
     assert_eq!(appends(&mut node, 2)[0].0, id(1, 2), "from what is known to match");
+}
+
+#[test]
+fn refused_proposals_say_why_and_leave_no_entry() {
+    let mut cluster = Cluster::new(3, 2, settings(1)).found_all();
+    cluster.settle();
+    let refused = |cluster: &mut Cluster, vshard, data: &[u8]| {
+        let node = cluster.node(2);
+        let before = node.multi.group_statuses();
+        let error = node.multi.propose(VShardId(vshard), data).unwrap_err();
+        assert_eq!(node.multi.group_statuses(), before);
+        assert!(node.turn().is_empty());
+        error
+    };
+    let nobody = ProposeError::NotLeader { leader: None };
+    assert_eq!(refused(&mut cluster, 0, b"x"), nobody);
+    cluster.elect_all();
+    let leader = Some(NodeId(1));
+    assert_eq!(refused(&mut cluster, 0, b"x"), ProposeError::NotLeader { leader });
+    let unknown = ProposeError::UnknownVShard { vshard: VShardId(64), vshards: 64 };
+    assert_eq!(refused(&mut cluster, 64, b"x"), unknown);
+    let bytes_max = Limits::default().entry_bytes_max;
+    let large = vec![0; bytes_max];
+    let too_large = refused(&mut cluster, 40, &large);
+    assert!(matches!(too_large, ProposeError::TooLarge { bytes, .. } if bytes > bytes_max));
+    // A group of the table that this node does not host.
+    let mut bare = Node::new(2, table(3, 2), settings(1));
+    let unknown = ProposeError::UnknownGroup { group: GroupId(2) };
+    assert_eq!(bare.multi.propose(VShardId(40), b"x"), Err(unknown));
+    assert_eq!(bare.multi.propose_to_group(GroupId(2), b"x"), Err(unknown));
 }
 
 #[test]
