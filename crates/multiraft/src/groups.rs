@@ -76,8 +76,9 @@ impl Hosted {
     fn next_call(&self) -> Option<Tick> {
         let opening = self.opening.map(|opening| opening.next);
         // Silence is news too, to whoever was told that the leader is fresh.
-        let stale_at = self.node.leader_fresh_until().map(|until| until.after(1));
-        let stale_at = stale_at.filter(|_| self.told.is_fresh && !self.leads());
+        let listens = self.told.is_fresh && !self.leads();
+        let fresh_until = if listens { self.node.leader_fresh_until() } else { None };
+        let stale_at = fresh_until.map(|until| until.after(1));
         [self.node.deadline(), opening, stale_at].into_iter().flatten().min()
     }
 
@@ -176,13 +177,20 @@ impl Groups {
     /// A group that is about to take an input: it knows the time, and the next ready visits it.
     pub(crate) fn touch(&mut self, slot: Slot) -> &mut Hosted {
         let hosted = &mut self.slots[slot.position()];
-        if hosted.seen < self.now {
-            hosted.seen = self.now;
-            hosted.node.tick(self.now);
-        }
         if !hosted.is_dirty {
             hosted.is_dirty = true;
             self.dirty.push(slot);
+        }
+        self.touch_quietly(slot)
+    }
+
+    /// A group that is about to take an input of which nothing follows: it knows the time, which it
+    /// was called for if it was due, and stays clean if it is.
+    pub(crate) fn touch_quietly(&mut self, slot: Slot) -> &mut Hosted {
+        let hosted = &mut self.slots[slot.position()];
+        if hosted.seen < self.now {
+            hosted.seen = self.now;
+            hosted.node.tick(self.now);
         }
         hosted
     }

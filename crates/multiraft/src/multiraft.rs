@@ -332,7 +332,12 @@ impl MultiRaft {
     /// The group is not hosted here.
     pub fn advance_applied(&mut self, group: GroupId, index: LogIndex) -> Result<(), UnknownGroup> {
         let slot = self.slot(group)?;
-        self.groups.touch(slot).node.applied(index);
+        let node = &mut self.groups.touch_quietly(slot).node;
+        node.applied(index);
+        // All that can follow is a delivery that waited for room.
+        if node.delivered_index() < node.commit_index().min(node.persisted_index()) {
+            self.groups.touch(slot);
+        }
         Ok(())
     }
 
