@@ -240,6 +240,8 @@ impl MultiRaft {
     }
 
     /// Everything to be done since the last call; visits only groups that had an input or were due.
+    /// Nothing in it is handed out again.
+    #[must_use]
     pub fn ready(&mut self) -> MultiRaftReady {
         let mut out = MultiRaftReady::default();
         let mut batch = WriteBatch::default();

@@ -116,6 +116,7 @@ impl<R> NodeLoop<R> {
     /// # Panics
     /// If a write is reported durable that is not the oldest under way: the log writer is broken,
     /// and nothing that it says can be believed.
+    #[must_use]
     pub fn turn(&mut self, inputs: impl IntoIterator<Item = Input<R>>) -> Turn<R> {
         let mut inputs = inputs.into_iter();
         let (mut taken, mut bytes) = (0, 0);

@@ -196,12 +196,12 @@ fn a_turn_leaves_what_is_too_much_for_the_next() {
     let mut loops = Loops::started(1, NodeSettings::default(), limits);
     let looper = loops.node(1);
     let mut ticks = (100..110).map(|now| Input::Tick(Tick(now)));
-    looper.node.turn(ticks.by_ref());
+    let _ = looper.node.turn(ticks.by_ref());
     assert_eq!(ticks.count(), 7);
     let proposals =
         |count: u64| (0..count).map(|reply| Input::Propose(proposal(0, &[7; 300], reply)));
     let mut inputs = proposals(5);
-    looper.node.turn(inputs.by_ref());
+    let _ = looper.node.turn(inputs.by_ref());
     assert_eq!(inputs.count(), 3, "two are more than 500 bytes");
 }
 
@@ -333,5 +333,5 @@ fn a_log_writer_that_skips_a_write_is_not_believed() {
     let (first, _) = looper.node.turn([spec(1)]).write.unwrap();
     let (second, _) = looper.node.turn([spec(2)]).write.unwrap();
     assert!(second > first);
-    looper.node.turn([Input::Persisted(second)]);
+    let _ = looper.node.turn([Input::Persisted(second)]);
 }
