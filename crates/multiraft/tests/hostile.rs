@@ -1,6 +1,7 @@
 //! Whatever other nodes say, and in whatever order, a node takes it or refuses it by name.
 
 #![allow(clippy::unwrap_used)] // A test that unwraps fails where it should, helpers included.
+#![allow(clippy::wildcard_enum_match_arm)] // What a test does not name is what it does not want.
 
 mod harness;
 
