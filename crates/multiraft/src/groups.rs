@@ -26,9 +26,12 @@ impl Slot {
     }
 }
 
-/// Tries to make this node the group's first leader, until somebody is or it takes too long.
+/// Tries to make this node the group's first leader since it was mounted, until somebody leads, a
+/// later term begins or it takes too long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening {
+    /// The term in which the group was mounted.
+    pub(crate) term: Term,
     pub(crate) next: Tick,
     pub(crate) interval: u64,
     pub(crate) last: Tick,
@@ -91,7 +94,8 @@ impl Hosted {
     /// Asks for votes if this node is to lead the group first and nobody does yet.
     fn open(&mut self, now: Tick) {
         let Some(opening) = &mut self.opening else { return };
-        if self.node.term() > Term(0) || now > opening.last {
+        let is_over = self.node.term() > opening.term || self.node.leader().is_some();
+        if is_over || now > opening.last {
             self.opening = None;
         } else if now >= opening.next {
             opening.next = now.after(opening.interval);

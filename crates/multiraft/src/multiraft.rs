@@ -13,7 +13,7 @@ use raft_core::{
     TimingError, Write,
 };
 use routing::RoutingTable;
-use types::{Generation, GroupId, LogIndex, NodeId, StoreId, Tick};
+use types::{Generation, GroupId, LogIndex, NodeId, StoreId, Term, Tick};
 
 use crate::batches::Batches;
 use crate::groups::{Groups, Opening, Slot};
@@ -151,7 +151,7 @@ impl MultiRaft {
         let (seed, now) = (self.seed(spec.group, spec.generation), self.groups.now());
         let node =
             RaftNode::found(me.id, Arc::new(configuration), self.replica_settings(), seed, now);
-        let opening = self.opening(spec.group, first, now);
+        let opening = self.opening(spec.group, first, Term(0), now.after(1));
         self.mount(spec.group, spec.generation, node, true, opening);
         Ok(())
     }
@@ -177,13 +177,13 @@ impl MultiRaft {
             let (replica, node, store) = (me.id, me.node, me.store);
             return Err(AddGroupError::Foreign { replica, node, store });
         }
-        let is_unopened = replica.hard_state.term.0 == 0;
+        let term = replica.hard_state.term;
         let (seed, now) = (self.seed(group, generation), self.groups.now());
         let no_vote_before = self.settings.no_vote_before;
         let settings = self.replica_settings();
         let node = RaftNode::restore(replica, applied, settings, seed, now, no_vote_before)?;
         let first = configuration.incoming().first().map(|replica| replica.node);
-        let opening = self.opening(group, first, now.max(no_vote_before)).filter(|_| is_unopened);
+        let opening = self.opening(group, first, term, now.after(1).max(no_vote_before));
         self.mount(group, generation, node, false, opening);
         Ok(())
     }
@@ -206,12 +206,21 @@ impl MultiRaft {
     }
 
     /// When to ask for votes if this node is to be the group's first leader: the one that the
-    /// routing table prefers, or the first founder where the table does not have the group.
-    fn opening(&self, group: GroupId, first: Option<NodeId>, from: Tick) -> Option<Opening> {
+    /// routing table prefers, or the first founder where the table does not have the group. After a
+    /// restart of all nodes this spreads leaders as evenly as at the founding, and sooner than the
+    /// timeouts would elect any; where a leader lives, its followers refuse the pre-vote.
+    fn opening(
+        &self,
+        group: GroupId,
+        first: Option<NodeId>,
+        term: Term,
+        from: Tick,
+    ) -> Option<Opening> {
         let preferred = self.routing.preferred(group).or(first);
         let timing = self.settings.timing;
         (preferred == Some(self.node)).then(|| Opening {
-            next: from.after(1),
+            term,
+            next: from,
             interval: timing.heartbeat_ticks(),
             last: from.after(timing.election_ticks_max()),
         })

@@ -38,6 +38,22 @@ fn first_leaders_are_spread_evenly_and_elected_on_the_first_tick() {
 }
 
 #[test]
+fn after_a_restart_of_all_nodes_leaders_are_spread_evenly_again() {
+    let mut cluster = Cluster::new(3, 30, settings(1)).found_all();
+    cluster.elect_all();
+    for id in nodes(3) {
+        cluster.restart(id);
+    }
+    for _ in 0..15 {
+        cluster.tick();
+    }
+    for id in nodes(3) {
+        let led = (1..=30).filter(|group| cluster.leader(GroupId(*group)) == Some(id)).count();
+        assert_eq!(led, 10);
+    }
+}
+
+#[test]
 fn a_first_leader_that_comes_too_early_tries_again() {
     let mut cluster = Cluster::new(3, 3, settings(1));
     cluster.node(1).found_missing();

@@ -85,6 +85,15 @@ impl Follower {
         common.is_promotable().then(|| self.election_at.max(common.bound_until()))
     }
 
+    /// Leaves the first moment after a restart at which anybody may campaign to whom the caller
+    /// orders to, and spreads the others behind it; all of them have waited just as long.
+    pub(crate) fn wait_for_the_first(&mut self, common: &Common) {
+        let timing = common.settings.timing;
+        let spread = self.election_timeout - timing.election_ticks_min();
+        let after = common.bound_until().after(timing.heartbeat_ticks() + spread);
+        self.election_at = self.election_at.max(after);
+    }
+
     /// Puts the election off: the leader lives, or a vote was given to somebody.
     pub(crate) fn put_off_election(&mut self, now: Tick) {
         self.election_at = now.after(self.election_timeout);

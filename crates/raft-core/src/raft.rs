@@ -117,7 +117,8 @@ impl RaftNode {
         let random = Random::new(seed);
         let mut common = Common::new(restored.replica, settings, log, writes, random, now);
         common.no_vote_before = no_vote_before;
-        let follower = Follower::new(&mut common, None);
+        let mut follower = Follower::new(&mut common, None);
+        follower.wait_for_the_first(&common);
         Self::assemble(common, RoleState::Follower(follower))
     }
 
