@@ -6,6 +6,7 @@
 //! - `envelope`, `item`: what is encoded, as values.
 //! - `frame`, `message`: what nodes send each other.
 //! - `record`, `stored_item`: the log's records and their items.
+//! - `checkpoint`: the log's checkpoint pages.
 //! - `run`: a run of entries, the same bytes in frames and records.
 //! - `control`: configurations, and what else is rare and small.
 //! - `reader`: fixed little-endian fields off shared bytes.
@@ -18,6 +19,7 @@
 
 extern crate alloc;
 
+mod checkpoint;
 mod control;
 mod envelope;
 mod frame;
@@ -30,6 +32,10 @@ mod stored_item;
 #[cfg(test)]
 mod strategies;
 
+pub use checkpoint::{
+    Checkpoint, CheckpointState, PAGE_HEADER_BYTES, PAGE_VERSION, PageFault, PageWriter,
+    checkpoint_len, read_page,
+};
 pub use control::{
     CONTROL_BYTES_MAX, CONTROL_VERSION, ControlError, configuration_len, decode_configuration,
     encode_configuration,
