@@ -1,0 +1,143 @@
+//! The data folder: who may use it, and how its file comes to be.
+//!
+//! The file is made under another name, synced, renamed, and the folder synced: a power cut leaves
+//! either no log or a whole one, never one that does not open. The lock is a file of its own, so
+//! that two processes cannot both be making the log.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::OpenError;
+
+/// The log's name in the folder.
+pub(crate) const LOG_FILE: &str = "log.redb";
+/// What the log is called until it is whole.
+const NEW_LOG_FILE: &str = "log.redb.new";
+/// The file that is locked by whoever has the folder open; it is empty and stays.
+const LOCK_FILE: &str = "lock";
+
+/// A folder that is ours until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder if there is none, and takes its lock.
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        if !path.exists() {
+            create_folder(path)?;
+        }
+        if !path.is_dir() {
+            return Err(OpenError::NotAFolder { path: path.to_owned() });
+        }
+        let lock_path = path.join(LOCK_FILE);
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(unreadable(&lock_path, "open"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(OpenError::AlreadyOpen { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(unreadable(&lock_path, "lock")(error)),
+        }
+    }
+
+    /// The path of the log.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.path.join(LOG_FILE)
+    }
+
+    /// Whether there is a log.
+    pub(crate) fn has_log(&self) -> Result<bool, OpenError> {
+        let path = self.log_path();
+        path.try_exists().map_err(unreadable(&path, "look for"))
+    }
+
+    /// Makes the log: `fill` writes it to the path that it is given, whole, or fails.
+    pub(crate) fn create_log(
+        &self,
+        fill: impl FnOnce(&Path) -> Result<(), OpenError>,
+    ) -> Result<(), OpenError> {
+        let new = self.path.join(NEW_LOG_FILE);
+        match std::fs::remove_file(&new) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(&new, "remove")(error)),
+        }
+        fill(&new)?;
+        let file = open_file(&new)?;
+        file.sync_all().map_err(unreadable(&new, "sync"))?;
+        std::fs::rename(&new, self.log_path()).map_err(unreadable(&new, "rename"))?;
+        sync_folder(&self.path)
+    }
+
+    /// Opens the log, after making sure that what will be read is what the disk holds: everything
+    /// written is synced, and the pages that the system has in memory are dropped. After a failed
+    /// sync the system shows pages that never reached the disk.
+    pub(crate) fn open_log(&self) -> Result<File, OpenError> {
+        let path = self.log_path();
+        let file = open_file(&path)?;
+        file.sync_all().map_err(unreadable(&path, "sync"))?;
+        drop_cached_pages(&file).map_err(unreadable(&path, "drop the cached pages of"))?;
+        Ok(file)
+    }
+}
+
+/// Asks the system to forget what it has in memory of a file.
+#[cfg(target_os = "linux")]
+fn drop_cached_pages(file: &File) -> io::Result<()> {
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
+}
+
+/// Elsewhere there is no such question; what was synced is what is read, unless a sync failed
+/// before.
+#[cfg(not(target_os = "linux"))]
+fn drop_cached_pages(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
+fn create_folder(path: &Path) -> Result<(), OpenError> {
+    std::fs::create_dir_all(path).map_err(unreadable(path, "create"))?;
+    // The folder's own name must survive too, and those of the folders made on the way.
+    let path = path.canonicalize().map_err(unreadable(path, "find"))?;
+    path.ancestors().skip(1).take(FOLDERS_SYNCED_MAX).try_for_each(|folder| {
+        // Folders further up are older than this call, and may be closed to us.
+        match sync_folder(folder) {
+            Err(OpenError::Unreadable { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Ok(())
+            }
+            synced => synced,
+        }
+    })
+}
+
+/// How many folders above a new one are synced: those that were made with it, in any sane case.
+const FOLDERS_SYNCED_MAX: usize = 3;
+
+fn sync_folder(path: &Path) -> Result<(), OpenError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(unreadable(path, "sync"))
+}
+
+/// Makes an empty file that is not there yet.
+pub(crate) fn create_file(path: &Path) -> Result<File, OpenError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    options.open(path).map_err(unreadable(path, "create"))
+}
+
+fn open_file(path: &Path) -> Result<File, OpenError> {
+    OpenOptions::new().read(true).write(true).open(path).map_err(unreadable(path, "open"))
+}
+
+fn unreadable(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Unreadable { path, doing, source }
+}

@@ -1,0 +1,55 @@
+//! The durable log of a node: all its Raft groups in one redb file.
+//!
+//! It makes batches of changes durable, one redb commit each whatever the number of groups, and
+//! gives them back: all groups when it is opened, entries when they are asked for. It does not know
+//! why a change is made, what an entry means, or that other nodes exist; time is nothing to it.
+//!
+//! ```text
+//! commit(batches) -> check on copies -> pack into records -> ONE redb commit -> ledger
+//! open            -> checkpoints -> records in order -> ledger -> Restored
+//! fetch(requests) -> ledger: where? -> records -> entries
+//! ```
+//!
+//! The file has four tables (`docs/format.md`): `records`, rising sequence number to a value with
+//! changes of many groups; `checkpoints`, pages with what groups are but for their entries;
+//! `meta` and `peers`. A record is written once and deleted whole: once nothing in it is live and
+//! every group with a change in it has a checkpoint that contains the change.
+//!
+//! - `store`: [`Store`], the writer. `staging`, `outline`, `shape`: the rules that changes obey.
+//! - `packer`: changes into records. `moving`: live entries out of mostly dead ones.
+//! - `ledger`: what is durable, in memory. `runs`, `records`: where entries lie, and which records
+//!   are still needed. `pages`: which checkpoint pages are.
+//! - `reader`: [`Reader`]. `shared`, `cache`: what it has in common with the store.
+//! - `open`, `folder`, `database`, `meta`, `replay`: opening. `options`, `error`: limits and mistakes.
+//! - `sim_disk` (feature `sim-disk`): a disk in memory that loses power on demand.
+//!
+//! Left out: snapshots, and what to do about a full disk beside refusing.
+#![forbid(unsafe_code)]
+
+mod cache;
+mod database;
+mod error;
+mod folder;
+mod ledger;
+mod meta;
+mod moving;
+mod open;
+mod options;
+mod outline;
+mod packer;
+mod pages;
+mod reader;
+mod records;
+mod replay;
+mod runs;
+mod shape;
+mod shared;
+#[cfg(any(test, feature = "sim-disk"))]
+pub mod sim_disk;
+mod staging;
+mod store;
+
+pub use error::{Misuse, MisuseFault, OpenError, ReadError, StoreError};
+pub use options::{Identity, OptionsError, RawStoreOptions, StoreOptions};
+pub use reader::{FetchRequest, Reader};
+pub use store::{Store, StoreCounters};

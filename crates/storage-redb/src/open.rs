@@ -1,0 +1,216 @@
+//! Opening a store: a folder's or a backend's, a new one or an old one.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use codec::Restored;
+use redb::backends::FileBackend;
+use redb::{DatabaseError, StorageBackend, StorageError};
+use types::{BootId, StoreId};
+
+use crate::database::Database;
+use crate::error::OpenError;
+use crate::folder::{Folder, create_file};
+use crate::meta::{FORMAT, Meta, MetaError};
+use crate::options::{Identity, StoreOptions};
+use crate::replay::{ReplayError, replay};
+use crate::shared::{CHECKPOINTS, RECORDS, Shared};
+use crate::store::Store;
+
+impl Store {
+    /// Opens the store in a folder, or makes one if the folder holds none or is not there.
+    ///
+    /// Shape: returns the store, whose [`BootId`] is one higher than that of the opening before,
+    /// and every group in it, sorted.
+    ///
+    /// Effects: takes the folder's lock until store and readers are dropped. Everything in the file
+    /// is synced, and read from the disk and not from the system's memory (on Linux), before any of
+    /// it is believed.
+    ///
+    /// # Errors
+    /// Each [`OpenError`] is for the operator; none of them changed anything but, at most, an
+    /// unfinished creation.
+    pub fn open(
+        dir: &Path,
+        identity: &Identity,
+        options: StoreOptions,
+    ) -> Result<(Self, Vec<Restored>), OpenError> {
+        let folder = Folder::open(dir)?;
+        let is_new = !folder.has_log()?;
+        if is_new {
+            folder.create_log(|path| {
+                let backend = file_backend(path, create_file(path)?)?;
+                let database = Database::open(backend, options.raw().page_cache_bytes)
+                    .map_err(|error| database_error(path, error))?;
+                create(&database, path, identity)
+            })?;
+        }
+        let path = folder.log_path();
+        let opener = Opener { path, identity, options, is_new };
+        let backend = file_backend(&opener.path, folder.open_log()?)?;
+        opener.open(backend, Some(folder))
+    }
+
+    /// Opens the store on a backend, or makes one if the backend is empty.
+    ///
+    /// A new store is made in place: whoever lends the backend sees to it that one whose creation
+    /// was cut short is not used again, as [`Store::open`] does by a temporary name.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; paths say "backend".
+    pub fn open_backend(
+        backend: impl StorageBackend,
+        identity: &Identity,
+        options: StoreOptions,
+    ) -> Result<(Self, Vec<Restored>), OpenError> {
+        let path = PathBuf::from("backend");
+        let len = backend.len().map_err(|error| database_error(&path, error.into()))?;
+        let opener = Opener { path, identity, options, is_new: len == 0 };
+        opener.open(backend, None)
+    }
+}
+
+/// An opening under way.
+struct Opener<'a> {
+    path: PathBuf,
+    identity: &'a Identity,
+    options: StoreOptions,
+    is_new: bool,
+}
+
+impl Opener<'_> {
+    fn open(
+        self,
+        backend: impl StorageBackend,
+        folder: Option<Folder>,
+    ) -> Result<(Store, Vec<Restored>), OpenError> {
+        let is_empty =
+            backend.len().map_err(|error| database_error(&self.path, error.into()))? == 0;
+        if is_empty && folder.is_some() {
+            return Err(self.damaged("the file is empty".into()));
+        }
+        let database = Database::open(backend, self.options.raw().page_cache_bytes)
+            .map_err(|error| database_error(&self.path, error))?;
+        if is_empty {
+            create(&database, &self.path, self.identity)?;
+        }
+        let mut meta = Meta::read(&database).map_err(|error| self.meta_error(error))?;
+        self.check(&meta)?;
+        let replayed = replay(&database).map_err(|error| match error {
+            ReplayError::Damaged(what) => self.damaged(what),
+            ReplayError::Redb(error) => self.failed("read", error),
+        })?;
+        database.release();
+        meta.boot = BootId(meta.boot.0 + 1);
+        write_meta(&database, &meta).map_err(|error| self.failed("write", error))?;
+        let restored = replayed.ledger.restored();
+        let cache_bytes_max = self.options.raw().record_cache_bytes;
+        let shared = Shared::new(database, replayed.ledger, cache_bytes_max, folder);
+        let store = Store::new(
+            Arc::new(shared),
+            *self.options.raw(),
+            (meta, self.is_new),
+            replayed.pages,
+            replayed.next_sequence,
+        );
+        Ok((store, restored))
+    }
+
+    fn check(&self, meta: &Meta) -> Result<(), OpenError> {
+        let path = self.path.clone();
+        if meta.cluster != self.identity.cluster {
+            let (found, expected) = (meta.cluster.clone(), self.identity.cluster.clone());
+            return Err(OpenError::OtherCluster { path, found, expected });
+        }
+        if meta.node != self.identity.node {
+            let (found, expected) = (meta.node, self.identity.node);
+            return Err(OpenError::OtherNode { path, found, expected });
+        }
+        Ok(())
+    }
+
+    fn meta_error(&self, error: MetaError) -> OpenError {
+        match error {
+            MetaError::Newer { found } => {
+                OpenError::NewerFormat { path: self.path.clone(), found, newest: FORMAT }
+            }
+            MetaError::Damaged(what) => self.damaged(what),
+            MetaError::Redb(redb::Error::Corrupted(what)) => self.damaged(what),
+            MetaError::Redb(error) => self.failed("read", error),
+        }
+    }
+
+    fn damaged(&self, what: String) -> OpenError {
+        OpenError::Damaged { path: self.path.clone(), what }
+    }
+
+    fn failed(&self, doing: &'static str, source: redb::Error) -> OpenError {
+        OpenError::Disk { path: self.path.clone(), doing, source: Box::new(source) }
+    }
+}
+
+/// Makes an empty database a store.
+fn create(database: &Database, path: &Path, identity: &Identity) -> Result<(), OpenError> {
+    database.release();
+    let store = random_store_id()?;
+    let failed = |source| OpenError::Disk {
+        path: path.to_owned(),
+        doing: "create",
+        source: Box::new(source),
+    };
+    write_meta(database, &Meta::new(identity, store)).map_err(failed)
+}
+
+/// Writes what the store knows about itself, and makes the other tables if they are not there.
+pub(crate) fn write_meta(database: &Database, meta: &Meta) -> Result<(), redb::Error> {
+    let transaction = database.redb.begin_write()?;
+    meta.write(&transaction)?;
+    transaction.open_table(RECORDS)?;
+    transaction.open_table(CHECKPOINTS)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn file_backend(path: &Path, file: File) -> Result<FileBackend, OpenError> {
+    FileBackend::new(file).map_err(|error| database_error(path, error))
+}
+
+/// Sorts redb's reasons by what the operator can do about them.
+fn database_error(path: &Path, error: DatabaseError) -> OpenError {
+    let path = path.to_owned();
+    let what = match &error {
+        DatabaseError::DatabaseAlreadyOpen => return OpenError::AlreadyOpen { path },
+        DatabaseError::Storage(StorageError::Corrupted(what)) => Some(what.clone()),
+        DatabaseError::Storage(StorageError::Io(error)) if is_damage(error) => {
+            Some(error.to_string())
+        }
+        DatabaseError::UpgradeRequired(found) => {
+            Some(format!("redb's file format is {found}, expected 3"))
+        }
+        DatabaseError::RepairAborted
+        | DatabaseError::TransactionInProgress
+        | DatabaseError::Storage(_)
+        | _ => None,
+    };
+    match what {
+        Some(what) => OpenError::Damaged { path, what },
+        None => OpenError::Disk { path, doing: "open", source: Box::new(error.into()) },
+    }
+}
+
+/// Whether the content of the file is to blame, and not the system.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+}
+
+/// Draws a store's identity from the system's randomness.
+fn random_store_id() -> Result<StoreId, OpenError> {
+    let path = Path::new("/dev/urandom");
+    let mut bytes = [0; 16];
+    File::open(path)
+        .and_then(|mut random| random.read_exact(&mut bytes))
+        .map_err(|source| OpenError::Unreadable { path: path.to_owned(), doing: "read", source })?;
+    Ok(StoreId(u128::from_le_bytes(bytes)))
+}

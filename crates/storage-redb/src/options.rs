@@ -1,0 +1,133 @@
+//! Who a store belongs to, and the limits it works within.
+
+use thiserror::Error;
+use types::{ClusterId, NodeId};
+
+/// Whose store it is: a store of another cluster or node is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// The cluster's name.
+    pub cluster: ClusterId,
+    /// The node's number in it.
+    pub node: NodeId,
+}
+
+/// The limits of a store as they are written in a configuration; [`StoreOptions::new`] checks them.
+/// Nobody but this node has to agree to any of them, and each may differ at every start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RawStoreOptions {
+    /// Bytes of memory that redb uses as its page cache. Default 64 MiB; at least 1 MiB. Too small:
+    /// commits larger than a tenth of it write pages twice. Too large: memory for nothing, as the
+    /// log is hardly ever read back.
+    pub page_cache_bytes: usize,
+    /// Bytes of memory for records read back for [`crate::Reader::fetch`]. Default 16 MiB, 0 is
+    /// legal. Too small: replicas that lag behind together read the same records again and again.
+    pub record_cache_bytes: usize,
+    /// Bytes of the largest record, but for a single entry that is larger. Default 256 KiB; 4 KiB
+    /// to 4 MiB, a power of two. Too small: more rows per commit. Too large: one live entry pins
+    /// more.
+    pub record_bytes_max: usize,
+    /// Bytes of dead records that wait for checkpoints before a commit writes some. Default 4 MiB;
+    /// an eighth of the log is always allowed. Too small: checkpoints with every commit. Too large:
+    /// the file holds that much more.
+    pub pinned_bytes_max: u64,
+    /// Bytes lost in records that are less than a quarter live before their live entries are moved.
+    /// Default 16 MiB; half of what is live is always allowed. Too small: entries are copied that
+    /// would have been released soon. Too large: the file holds that much more.
+    pub sparse_bytes_max: u64,
+    /// Bytes of live entries that one commit moves at most, but for a single run that is larger.
+    /// Default 64 KiB; at least 1. Too small: moving cannot keep up. Too large: commits that move
+    /// take longer.
+    pub moved_bytes_per_commit_max: usize,
+    /// Bytes of the largest checkpoint page, but for a single group that takes more. Default 64 KiB;
+    /// at least 1. Too small: more rows. Too large: commits that write one take longer.
+    pub checkpoint_page_bytes_max: usize,
+    /// Superseded checkpoints before pages with few others are written again. Default 1,000; as
+    /// many as there are groups are always allowed. Too small: checkpoints are written again and
+    /// again. Too large: the file holds that many more.
+    pub superseded_checkpoints_max: usize,
+}
+
+impl Default for RawStoreOptions {
+    fn default() -> Self {
+        Self {
+            page_cache_bytes: 64 << 20,
+            record_cache_bytes: 16 << 20,
+            record_bytes_max: 256 << 10,
+            pinned_bytes_max: 4 << 20,
+            sparse_bytes_max: 16 << 20,
+            moved_bytes_per_commit_max: 64 << 10,
+            checkpoint_page_bytes_max: 64 << 10,
+            superseded_checkpoints_max: 1000,
+        }
+    }
+}
+
+/// The limits of a store, checked.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct StoreOptions {
+    raw: RawStoreOptions,
+}
+
+/// Which limit is out of its range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("{field} is {found}, expected {expected}")]
+pub struct OptionsError {
+    /// The name of the field.
+    pub field: &'static str,
+    /// What it says.
+    pub found: usize,
+    /// What it may say.
+    pub expected: &'static str,
+}
+
+impl StoreOptions {
+    /// Checks the limits one by one.
+    ///
+    /// # Errors
+    /// Names the first one that is out of its range; the caller shows it to whoever wrote it.
+    pub fn new(raw: RawStoreOptions) -> Result<Self, OptionsError> {
+        let refused = |field, found, expected| Err(OptionsError { field, found, expected });
+        if raw.page_cache_bytes < 1 << 20 {
+            return refused("page_cache_bytes", raw.page_cache_bytes, "at least 1 MiB");
+        }
+        let record = raw.record_bytes_max;
+        if !(4 << 10..=4 << 20).contains(&record) || !record.is_power_of_two() {
+            return refused("record_bytes_max", record, "a power of two from 4 KiB to 4 MiB");
+        }
+        if raw.moved_bytes_per_commit_max == 0 {
+            return refused("moved_bytes_per_commit_max", 0, "at least 1");
+        }
+        if raw.checkpoint_page_bytes_max == 0 {
+            return refused("checkpoint_page_bytes_max", 0, "at least 1");
+        }
+        Ok(Self { raw })
+    }
+
+    /// What was checked.
+    pub const fn raw(&self) -> &RawStoreOptions {
+        &self.raw
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_legal() {
+        assert_eq!(StoreOptions::new(RawStoreOptions::default()), Ok(StoreOptions::default()));
+    }
+
+    #[test]
+    fn a_limit_out_of_range_is_named() {
+        let refused = |raw| StoreOptions::new(raw).unwrap_err().field;
+        let raw = RawStoreOptions::default();
+        assert_eq!(refused(RawStoreOptions { page_cache_bytes: 0, ..raw }), "page_cache_bytes");
+        assert_eq!(refused(RawStoreOptions { record_bytes_max: 5000, ..raw }), "record_bytes_max");
+        assert_eq!(
+            refused(RawStoreOptions { moved_bytes_per_commit_max: 0, ..raw }),
+            "moved_bytes_per_commit_max"
+        );
+    }
+}

@@ -1,0 +1,457 @@
+//! The store itself: one durable commit after the other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use codec::{GroupItem, Item, PageWriter, WriteBatch, checkpoint_len, item_len};
+use raft_core::Configuration;
+use types::{BootId, Generation, GroupId, LogId, NodeId, StoreId};
+
+use crate::error::{Misuse, MisuseFault, StoreError};
+use crate::ledger::{Ledger, Piece, Seat};
+use crate::meta::Meta;
+use crate::moving::Mover;
+use crate::open::write_meta;
+use crate::options::RawStoreOptions;
+use crate::packer::{Packed, PackedRecord, Packer, file_bytes};
+use crate::pages::Pages;
+use crate::reader::Reader;
+use crate::records::{Charge, Slot};
+use crate::runs::Place;
+use crate::shared::{CHECKPOINTS, RECORDS, Shared};
+use crate::staging::Staging;
+
+/// Dead records that one commit deletes beside twice as many as it writes.
+const DELETED_MIN: usize = 16;
+/// Buffers of written records that are kept for the next ones.
+const BUFFERS_MAX: usize = 8;
+
+/// The durable log of a node, for all its groups. Whoever owns it is the only writer; everybody
+/// else reads through [`Store::reader`].
+///
+/// Invariants: what [`Store::commit`] reported written survives any crash, all of a call or nothing
+/// of it; what it has not reported is read by nobody. After the first I/O error every call answers
+/// [`StoreError::Poisoned`]: what the disk holds is no longer known, and only opening the store
+/// again, in a process that has not seen its pages, tells.
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    options: RawStoreOptions,
+    meta: Meta,
+    is_new: bool,
+    pages: Pages,
+    mover: Mover,
+    releases: BTreeMap<GroupId, Release>,
+    next_sequence: u64,
+    staging: Staging,
+    buffers: Vec<BytesMut>,
+    counters: StoreCounters,
+}
+
+/// What a store has done since it was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct StoreCounters {
+    /// Durable commits of the log.
+    pub commits: u64,
+    /// Records written.
+    pub records_written: u64,
+    /// Bytes of those records.
+    pub record_bytes_written: u64,
+    /// Records deleted.
+    pub records_deleted: u64,
+    /// Runs of live entries moved to the end of the log.
+    pub runs_moved: u64,
+    /// Checkpoints of groups written.
+    pub checkpoints_written: u64,
+    /// Bytes of the pages that hold them.
+    pub checkpoint_bytes_written: u64,
+    /// Checkpoint pages deleted.
+    pub pages_deleted: u64,
+}
+
+impl Drop for Store {
+    /// Ends with a commit that changes nothing: if the very last commit is damaged at rest, which
+    /// cannot be told from a torn write, then nothing is lost with it. Nothing is lost either if
+    /// this fails.
+    fn drop(&mut self) {
+        if self.shared.failure().is_none() {
+            let _ = write_meta(&self.shared.database, &self.meta);
+        }
+    }
+}
+
+/// What may go of one group's log.
+#[derive(Debug)]
+struct Release {
+    generation: Generation,
+    up_to: LogId,
+    configuration: Arc<Configuration>,
+}
+
+/// All that one commit writes and deletes.
+struct Plan {
+    records: Vec<PackedRecord>,
+    packed: Vec<Packed>,
+    page: Option<Page>,
+    dead: Vec<(u64, Slot)>,
+}
+
+/// A page of checkpoints of the groups as they were before the commit that writes it.
+struct Page {
+    number: u64,
+    seats: Vec<Seat>,
+    value: BytesMut,
+}
+
+impl Store {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        options: RawStoreOptions,
+        (meta, is_new): (Meta, bool),
+        pages: Pages,
+        next_sequence: u64,
+    ) -> Self {
+        Self {
+            shared,
+            options,
+            meta,
+            is_new,
+            pages,
+            mover: Mover::default(),
+            releases: BTreeMap::new(),
+            next_sequence,
+            staging: Staging::default(),
+            buffers: Vec::new(),
+            counters: StoreCounters::default(),
+        }
+    }
+
+    /// The identity drawn when the store was made.
+    pub const fn store_id(&self) -> StoreId {
+        self.meta.store
+    }
+
+    /// Which opening this is; the first one is 1.
+    pub const fn boot_id(&self) -> BootId {
+        self.meta.boot
+    }
+
+    /// Whether this opening made the store.
+    pub const fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// A reader of what is durable.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// How many bytes of the file the log takes: records with live entries, and records that wait
+    /// to be deleted.
+    pub fn log_bytes(&self) -> u64 {
+        self.shared.ledger.read().records.file_bytes()
+    }
+
+    /// What the store has done since it was opened.
+    pub const fn counters(&self) -> StoreCounters {
+        self.counters
+    }
+
+    /// The longest promise that this node may have given, in milliseconds.
+    pub const fn promise_max_ms(&self) -> u64 {
+        self.meta.promise_max_ms
+    }
+
+    /// Remembers how long promises may be, durably; to be called before the first one of that
+    /// length is given.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] or [`StoreError::Poisoned`]: the node must stop.
+    pub fn set_promise_max_ms(&mut self, promise_max_ms: u64) -> Result<(), StoreError> {
+        let meta = Meta { promise_max_ms, ..self.meta.clone() };
+        self.replace_meta(meta)
+    }
+
+    /// The stores of the nodes met so far, and the newest opening seen of each.
+    pub const fn peers(&self) -> &BTreeMap<NodeId, (StoreId, BootId)> {
+        &self.meta.peers
+    }
+
+    /// Remembers whom a node turned out to be, durably. Whether that may differ from what is known
+    /// is for the caller to decide.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] or [`StoreError::Poisoned`]: the node must stop.
+    pub fn remember_peer(
+        &mut self,
+        node: NodeId,
+        store: StoreId,
+        boot: BootId,
+    ) -> Result<(), StoreError> {
+        let mut meta = self.meta.clone();
+        meta.peers.insert(node, (store, boot));
+        self.replace_meta(meta)
+    }
+
+    /// Lets everything up to and including `up_to` go, with the next commit; `configuration` is the
+    /// one in force there. A crash before that commit only means that the log is longer. Something
+    /// that is gone already is not released again.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`] if the log does not hold that entry.
+    pub fn release(
+        &mut self,
+        group: GroupId,
+        up_to: LogId,
+        configuration: Arc<Configuration>,
+    ) -> Result<(), StoreError> {
+        self.check_not_poisoned()?;
+        let ledger = self.shared.ledger.read();
+        let outline = ledger.seat(group).map(|seat| &ledger.group(seat).outline);
+        let alive = outline.and_then(|o| Some((o.generation?, o.replica.map(|_| &o.shape)?)));
+        let (generation, shape) = alive.ok_or_else(|| MisuseFault::UnknownGroup.of(group))?;
+        if up_to.index <= shape.base().index {
+            return Ok(());
+        }
+        if shape.term_at(up_to.index) != Some(up_to.term) {
+            return Err(MisuseFault::NotHeld { found: up_to }.of(group).into());
+        }
+        let pending = self.releases.get(&group);
+        if pending.is_none_or(|p| p.generation != generation || p.up_to.index < up_to.index) {
+            self.releases.insert(group, Release { generation, up_to, configuration });
+        }
+        Ok(())
+    }
+
+    /// Makes everything in the batches durable, in their order, all of it or nothing. Returns once
+    /// the disk has said so.
+    ///
+    /// Effects: what was released goes with it; so do dead records, and within their budgets copies
+    /// out of records that are mostly dead, and checkpoints. With nothing to write it does only what
+    /// of these is due, and with nothing due it does not touch the disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Misuse`]: nothing was written, and the store goes on. [`StoreError::Disk`]:
+    /// whether it is written is not known, and the node must stop; [`StoreError::Poisoned`] ever
+    /// after.
+    pub fn commit(&mut self, batches: &[WriteBatch]) -> Result<(), StoreError> {
+        self.check_not_poisoned()?;
+        let batch = batches.iter().flat_map(|batch| &batch.items);
+        let releases = self.due_releases();
+        self.seat_new_groups(batch.clone());
+        let mut changes = Vec::new();
+        self.check(releases.iter().chain(batch), &mut changes)?;
+        let moved = self.mover.choose(&self.shared, &self.options);
+        let moved = moved.map_err(|error| self.shared.fail("read", error))?;
+        // Copies first: they are of the log as it is, before the changes.
+        let copies = moved.iter().map(|item| (self.seat(item.group), item));
+        let items: Vec<(Seat, &GroupItem)> = copies.chain(changes).collect();
+        let plan = self.plan(&items);
+        if plan.records.is_empty() && plan.page.is_none() && plan.dead.is_empty() {
+            return Ok(());
+        }
+        self.write(&plan).map_err(|error| self.shared.fail("write", error))?;
+        self.releases.clear();
+        self.count(&plan, moved.len());
+        self.apply(&items, plan);
+        Ok(())
+    }
+
+    fn check_not_poisoned(&self) -> Result<(), StoreError> {
+        self.shared
+            .failure()
+            .map_or(Ok(()), |first| Err(StoreError::Poisoned { first: first.to_owned() }))
+    }
+
+    fn replace_meta(&mut self, meta: Meta) -> Result<(), StoreError> {
+        self.check_not_poisoned()?;
+        let written = write_meta(&self.shared.database, &meta);
+        written.map_err(|error| self.shared.fail("write", error))?;
+        self.meta = meta;
+        Ok(())
+    }
+
+    fn seat(&self, group: GroupId) -> Seat {
+        self.shared.ledger.read().seat(group).expect("the store holds what it moves")
+    }
+
+    /// The releases that still make sense, as changes.
+    fn due_releases(&self) -> Vec<GroupItem> {
+        let ledger = self.shared.ledger.read();
+        let due = self.releases.iter().filter_map(|(group, release)| {
+            let outline = &ledger.group(ledger.seat(*group)?).outline;
+            let is_held = outline.generation == Some(release.generation)
+                && outline.replica.is_some()
+                && outline.shape.base().index < release.up_to.index
+                && outline.shape.term_at(release.up_to.index) == Some(release.up_to.term);
+            let configuration = Arc::clone(&release.configuration);
+            let item = Item::Compact { base: release.up_to, configuration };
+            is_held.then_some(GroupItem { group: *group, generation: release.generation, item })
+        });
+        due.collect()
+    }
+
+    /// Gives groups that are created a place, so that all others are known to have one.
+    fn seat_new_groups<'a>(&self, items: impl Iterator<Item = &'a GroupItem>) {
+        for item in items.filter(|item| matches!(item.item, Item::Create { .. })) {
+            if self.shared.ledger.read().seat(item.group).is_none() {
+                self.shared.ledger.write().seat_or_make(item.group);
+            }
+        }
+    }
+
+    /// Takes the changes on copies of what they change, and collects them with their groups'
+    /// places.
+    fn check<'a>(
+        &mut self,
+        items: impl Iterator<Item = &'a GroupItem>,
+        changes: &mut Vec<(Seat, &'a GroupItem)>,
+    ) -> Result<(), Misuse> {
+        let ledger = self.shared.ledger.read();
+        self.staging.start(ledger.seats_len());
+        for item in items {
+            let refused = |fault: MisuseFault| fault.of(item.group);
+            if matches!(item.item, Item::Moved(_)) {
+                return Err(refused(MisuseFault::MovedByCaller));
+            }
+            let seat = ledger.seat(item.group).ok_or(refused(MisuseFault::UnknownGroup))?;
+            self.staging.outline(seat, &ledger).advance(item).map_err(refused)?;
+            changes.push((seat, item));
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, items: &[(Seat, &GroupItem)]) -> Plan {
+        let bytes = items.iter().map(|(_, item)| item_len(item)).sum();
+        let buffers = std::mem::take(&mut self.buffers);
+        let sequence = self.next_sequence;
+        let mut packer = Packer::new(self.options.record_bytes_max, sequence, bytes, buffers);
+        for (_, item) in items {
+            packer.push(item);
+        }
+        let (records, packed, buffers) = packer.finish();
+        self.buffers = buffers;
+        let mut ledger = self.shared.ledger.write();
+        let deletable = ledger.dirty_since().unwrap_or(u64::MAX);
+        let deleted_max = DELETED_MIN + 2 * records.len();
+        let dead: Vec<_> = ledger.records.dead_below(deletable).take(deleted_max).collect();
+        // With fewer dead records to delete than could be, all others wait for checkpoints.
+        let waits_for_checkpoints = dead.len() < deleted_max && {
+            let deleted: u64 = dead.iter().map(|(_, slot)| ledger.records.bytes(*slot)).sum();
+            let pinned = ledger.records.dead_bytes() - deleted;
+            pinned > self.options.pinned_bytes_max.max(ledger.records.file_bytes() / 8)
+        };
+        let page = self.page(&ledger, waits_for_checkpoints);
+        Plan { records, packed, page, dead }
+    }
+
+    /// A page of the checkpoints that are due.
+    fn page(&self, ledger: &Ledger, waits_for_checkpoints: bool) -> Option<Page> {
+        let superseded_max = self.options.superseded_checkpoints_max;
+        let due: Vec<Seat> = if waits_for_checkpoints {
+            ledger.dirty().take(self.options.checkpoint_page_bytes_max).collect()
+        } else {
+            self.pages.sparsest(ledger, superseded_max)
+        };
+        let number = self.pages.next_number();
+        let mut writer = PageWriter::new(number, BytesMut::new());
+        let mut seats = Vec::new();
+        for seat in due {
+            let Some(checkpoint) = ledger.checkpoint(seat, self.next_sequence - 1) else {
+                continue;
+            };
+            let bytes = writer.bytes_len() + checkpoint_len(&checkpoint);
+            if !seats.is_empty() && bytes > self.options.checkpoint_page_bytes_max {
+                break;
+            }
+            writer.push(&checkpoint);
+            seats.push(seat);
+        }
+        (!seats.is_empty()).then(|| Page { number, seats, value: writer.finish() })
+    }
+
+    /// One durable redb commit for all of it.
+    fn write(&self, plan: &Plan) -> Result<(), redb::Error> {
+        let transaction = self.shared.database.redb.begin_write()?;
+        let mut table = transaction.open_table(RECORDS)?;
+        for record in &plan.records {
+            table.insert(record.sequence, &record.value[..])?;
+        }
+        for (sequence, _) in &plan.dead {
+            table.remove(sequence)?;
+        }
+        drop(table);
+        if let Some(page) = &plan.page {
+            let mut table = transaction.open_table(CHECKPOINTS)?;
+            table.insert(page.number, &page.value[..])?;
+            for number in self.pages.stale() {
+                table.remove(number)?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    fn count(&mut self, plan: &Plan, runs_moved: usize) {
+        let counters = &mut self.counters;
+        counters.commits += 1;
+        counters.records_written += plan.records.len() as u64;
+        let bytes: usize = plan.records.iter().map(|record| record.value.len()).sum();
+        counters.record_bytes_written += bytes as u64;
+        counters.records_deleted += plan.dead.len() as u64;
+        counters.runs_moved += runs_moved as u64;
+        if let Some(page) = &plan.page {
+            counters.checkpoints_written += page.seats.len() as u64;
+            counters.checkpoint_bytes_written += page.value.len() as u64;
+            counters.pages_deleted += self.pages.stale().len() as u64;
+        }
+    }
+
+    /// Takes over what is durable now.
+    fn apply(&mut self, items: &[(Seat, &GroupItem)], plan: Plan) {
+        let mut ledger = self.shared.ledger.write();
+        let ledger = &mut *ledger;
+        for (_, slot) in plan.dead {
+            ledger.records.remove(slot);
+        }
+        if let Some(Page { number, seats, .. }) = plan.page {
+            self.pages.stale_deleted();
+            let previous: Vec<u64> = seats.iter().map(|seat| ledger.group(*seat).page()).collect();
+            for seat in &seats {
+                ledger.checkpointed(*seat, number);
+            }
+            self.pages.insert(number, seats, previous.into_iter().filter(|page| *page != 0));
+        }
+        let mut slots = Vec::with_capacity(plan.records.len());
+        for record in plan.records {
+            let bytes = u32::try_from(file_bytes(record.value.len()));
+            let bytes = bytes.expect("the packer keeps records below 4 GiB");
+            slots.push(ledger.records.insert(record.sequence, bytes));
+            if self.buffers.len() < BUFFERS_MAX {
+                self.buffers.push(record.value);
+            }
+        }
+        let sequence = self.next_sequence;
+        self.next_sequence += slots.len() as u64;
+        let mut packed = plan.packed.into_iter();
+        let mut pieces = Vec::new();
+        for (seat, item) in items {
+            pieces.clear();
+            if let Item::Append(run) | Item::Moved(run) = &item.item {
+                while pieces.last().is_none_or(|piece: &Piece| piece.last < run.last()) {
+                    let packed = packed.next().expect("every run was packed, in this order");
+                    pieces.push(piece(packed, &slots));
+                }
+            }
+            let applied = ledger.apply(*seat, item, &pieces, sequence);
+            applied.expect("every change was checked before it was written");
+        }
+    }
+}
+
+fn piece(packed: Packed, slots: &[Slot]) -> Piece {
+    let charge = Charge::of(packed.bytes as u64);
+    let place = Place { slot: slots[packed.record], offset: packed.offset, charge };
+    Piece { first: packed.first, last: packed.last, place, continues: packed.continues }
+}
