@@ -1,0 +1,285 @@
+//! Where the link comes in: frames are decoded on the link's task, sorted by worker, and queued.
+//!
+//! Nothing here blocks. What finds no room is dropped and counted: its sender repeats what it does
+//! not see answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use codec::{Envelope, FrameLimits, decode_frame};
+use crossbeam_channel::Sender;
+use raft_core::MessageBody;
+use transport::{Events, Hello};
+use types::{BootId, NodeId, StoreId};
+
+use crate::assignment::thread_of;
+use crate::budget::{Budget, Permit};
+use crate::failure::{Alarm, EngineState};
+use crate::log_writer::LogGauge;
+use crate::messages::{Inbound, LogJob};
+use crate::peers::{Incarnation, Peers};
+
+/// What the link's calls reach.
+pub(crate) struct LinkDoor {
+    /// By worker.
+    pub(crate) workers: Vec<Sender<Inbound>>,
+    pub(crate) log: Sender<LogJob>,
+    pub(crate) frame_limits: FrameLimits,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) gauge: Arc<LogGauge>,
+    pub(crate) alarm: Arc<Alarm>,
+    pub(crate) counts: Arc<DoorCounts>,
+}
+
+/// What happened at the door, counted since the start.
+#[derive(Debug, Default)]
+pub(crate) struct DoorCounts {
+    /// Frames that no version of this program sends.
+    pub(crate) unreadable: AtomicU64,
+    /// Frames for which there was no room.
+    pub(crate) overrun: AtomicU64,
+    /// Appends for which the log writer was too far behind.
+    pub(crate) appends_refused: AtomicU64,
+}
+
+/// Which way a frame went.
+#[derive(Clone, Copy)]
+enum Way {
+    From(NodeId),
+    DroppedTo(NodeId),
+}
+
+impl LinkDoor {
+    fn take(&self, way: Way, body: &Bytes) {
+        if matches!(self.alarm.state(), EngineState::Failed | EngineState::Stopped) {
+            return;
+        }
+        let Some(permit) = self.budget.acquire(body.len()) else {
+            self.counts.overrun.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        match decode_frame(body, &self.frame_limits) {
+            Ok(mut messages) => {
+                if matches!(way, Way::From(_)) && self.gauge.is_behind() {
+                    self.refuse_appends(&mut messages);
+                }
+                self.hand_out(way, messages, &Arc::new(permit));
+            }
+            Err(error) => {
+                self.counts.unreadable.fetch_add(1, Ordering::Relaxed);
+                let (Way::From(node) | Way::DroppedTo(node)) = way;
+                tracing::warn!(%node, %error, "a frame cannot be read");
+            }
+        }
+    }
+
+    /// Drops what would only wait for the disk. Everything else stays: who leads, votes and reads
+    /// does not depend on how far this log is.
+    fn refuse_appends(&self, messages: &mut Vec<Envelope>) {
+        let before = messages.len();
+        let waits_for_disk = |body: &MessageBody| matches!(body, MessageBody::Append { runs, .. } if !runs.is_empty());
+        messages.retain(|envelope| !waits_for_disk(&envelope.message.body));
+        let refused = (before - messages.len()) as u64;
+        self.counts.appends_refused.fetch_add(refused, Ordering::Relaxed);
+    }
+
+    /// Gives each worker the messages of its groups, in order.
+    fn hand_out(&self, way: Way, messages: Vec<Envelope>, permit: &Arc<Permit>) {
+        if let [only] = &*self.workers {
+            return queue(only, way, messages, permit);
+        }
+        let mut parts: Vec<Vec<Envelope>> = Vec::new();
+        parts.resize_with(self.workers.len(), Vec::new);
+        for envelope in messages {
+            parts[thread_of(envelope.group, self.workers.len())].push(envelope);
+        }
+        for (worker, messages) in self.workers.iter().zip(parts) {
+            queue(worker, way, messages, permit);
+        }
+    }
+}
+
+fn queue(worker: &Sender<Inbound>, way: Way, messages: Vec<Envelope>, permit: &Arc<Permit>) {
+    if messages.is_empty() {
+        return;
+    }
+    let permit = Arc::clone(permit);
+    let inbound = match way {
+        Way::From(from) => Inbound::Received { from, messages, permit },
+        Way::DroppedTo(to) => Inbound::Dropped { to, messages, permit },
+    };
+    // A worker that has ended does not want to know.
+    let _ = worker.send(inbound);
+}
+
+impl Events for LinkDoor {
+    fn admit(&self, hello: &Hello) -> Result<(), String> {
+        self.peers.admit(hello.node, Incarnation { store: hello.store, boot: hello.boot })
+    }
+
+    fn frame(&self, from: NodeId, body: Bytes) {
+        self.take(Way::From(from), &body);
+    }
+
+    fn up(&self, node: NodeId, store: StoreId, boot: BootId) {
+        self.peers.forget_refusal(node);
+        let who = Incarnation { store, boot };
+        if self.peers.meet(node, who) {
+            // If the log writer has ended, so has everything that would count on it.
+            let _ = self.log.send(LogJob::Remember(node, who));
+        }
+    }
+
+    fn down(&self, _node: NodeId) {}
+
+    fn dropped(&self, to: NodeId, body: Bytes) {
+        self.take(Way::DroppedTo(to), &body);
+    }
+
+    fn refused(&self, peer: Option<NodeId>, reason: &str) {
+        if let Some(node) = peer {
+            self.peers.note_refusal(node, reason);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use codec::encode_frame;
+    use crossbeam_channel::{Receiver, unbounded};
+    use raft_core::{EntryRun, Message, RunBody};
+    use types::{Generation, GroupId, LogId, LogIndex, ReplicaId, Term};
+
+    use super::*;
+    use crate::EngineLimits;
+
+    const PEER: NodeId = NodeId(2);
+
+    struct Hall {
+        door: LinkDoor,
+        workers: Vec<Receiver<Inbound>>,
+        log: Receiver<LogJob>,
+    }
+
+    fn hall(workers: usize, frame_bytes_max: usize) -> Hall {
+        let limits = EngineLimits::default();
+        let (senders, receivers) = (0..workers).map(|_| unbounded()).unzip();
+        let (log, log_end) = unbounded();
+        let door = LinkDoor {
+            workers: senders,
+            log,
+            frame_limits: limits.frame(),
+            budget: Budget::new("b", frame_bytes_max),
+            peers: Arc::new(Peers::new(&[].into())),
+            gauge: Arc::new(LogGauge::new(0, &limits)),
+            alarm: Arc::new(Alarm::new()),
+            counts: Arc::default(),
+        };
+        Hall { door, workers: receivers, log: log_end }
+    }
+
+    fn envelope(group: u64, body: MessageBody) -> Envelope {
+        let (from, to) = (ReplicaId(2), ReplicaId(1));
+        let message = Message { from, to, term: Term(1), body };
+        Envelope { group: GroupId(group), generation: Generation(1), message }
+    }
+
+    fn heartbeat(group: u64) -> Envelope {
+        envelope(group, MessageBody::Heartbeat { commit: LogIndex(0), round: None })
+    }
+
+    fn append(group: u64) -> Envelope {
+        let run = EntryRun { first: LogIndex(1), term: Term(1), body: RunBody::TermStart };
+        let (prev, commit) = (LogId::ZERO, LogIndex(0));
+        envelope(group, MessageBody::Append { prev, commit, runs: vec![run] })
+    }
+
+    fn groups_of(inbound: &Inbound) -> Vec<u64> {
+        let (Inbound::Received { messages, .. } | Inbound::Dropped { messages, .. }) = inbound;
+        messages.iter().map(|envelope| envelope.group.0).collect()
+    }
+
+    #[test]
+    fn each_worker_gets_the_messages_of_its_groups() {
+        let hall = hall(3, 1 << 20);
+        let messages: Vec<Envelope> = (1..=20).map(heartbeat).collect();
+        hall.door.frame(PEER, encode_frame(&messages));
+        hall.door.dropped(PEER, encode_frame(&messages));
+        let mut seen = Vec::new();
+        for (number, worker) in hall.workers.iter().enumerate() {
+            let (received, dropped) = (worker.recv().unwrap(), worker.recv().unwrap());
+            assert!(matches!(received, Inbound::Received { from: PEER, .. }));
+            assert!(matches!(dropped, Inbound::Dropped { to: PEER, .. }));
+            let groups = groups_of(&received);
+            assert!(groups.iter().all(|group| thread_of(GroupId(*group), 3) == number));
+            assert_eq!(groups_of(&dropped), groups);
+            seen.extend(groups);
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (1..=20).collect::<Vec<_>>());
+        assert_eq!(hall.door.budget.used(), 0, "what is taken is given back");
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_held_is_dropped_and_counted() {
+        let hall = hall(1, 60);
+        hall.door.frame(PEER, Bytes::from_static(b"no frame"));
+        hall.door.frame(PEER, encode_frame(&[heartbeat(1), heartbeat(2)]));
+        hall.door.frame(PEER, encode_frame(&[heartbeat(3)]));
+        hall.door.frame(PEER, encode_frame(&[heartbeat(4)]));
+        let counts = &hall.door.counts;
+        assert_eq!(counts.unreadable.load(Ordering::Relaxed), 1);
+        assert_eq!(counts.overrun.load(Ordering::Relaxed), 2);
+        assert_eq!(groups_of(&hall.workers[0].recv().unwrap()), [3]);
+        hall.door.frame(PEER, encode_frame(&[heartbeat(5)]));
+        assert_eq!(groups_of(&hall.workers[0].recv().unwrap()), [5]);
+    }
+
+    #[test]
+    fn entries_are_refused_while_the_disk_is_behind() {
+        let hall = hall(1, 1 << 20);
+        hall.door.gauge.queue(usize::MAX / 2);
+        let frame = encode_frame(&[append(1), heartbeat(2), append(3)]);
+        hall.door.frame(PEER, frame.clone());
+        assert_eq!(groups_of(&hall.workers[0].recv().unwrap()), [2]);
+        assert_eq!(hall.door.counts.appends_refused.load(Ordering::Relaxed), 2);
+        // What this node itself could not send concerns no disk.
+        hall.door.dropped(PEER, frame);
+        assert_eq!(groups_of(&hall.workers[0].recv().unwrap()).len(), 3);
+    }
+
+    #[test]
+    fn a_peer_is_remembered_once_it_has_accepted_this_node() {
+        let hall = hall(1, 1 << 20);
+        let (store, boot) = (StoreId(5), BootId(1));
+        let hello = Hello {
+            cluster: types::ClusterId::new("c").unwrap(),
+            node: PEER,
+            store,
+            boot,
+            digest: 0,
+        };
+        hall.door.admit(&hello).unwrap();
+        assert!(hall.log.is_empty());
+        hall.door.refused(Some(PEER), "not yet");
+        assert_eq!(hall.door.peers.refusals().len(), 1);
+        hall.door.up(PEER, store, boot);
+        let job = hall.log.try_recv().unwrap();
+        let expected = Incarnation { store, boot };
+        assert!(matches!(job, LogJob::Remember(PEER, who) if who == expected), "{job:?}");
+        assert!(hall.door.peers.refusals().is_empty());
+        hall.door.up(PEER, store, boot);
+        assert!(hall.log.is_empty(), "once is enough");
+        assert!(hall.door.admit(&Hello { store: StoreId(6), ..hello }).is_err());
+    }
+
+    #[test]
+    fn an_engine_that_failed_hears_nothing() {
+        let hall = hall(1, 1 << 20);
+        hall.door.alarm.raise(crate::Failure::Store { reason: "gone".into() });
+        hall.door.frame(PEER, encode_frame(&[heartbeat(1)]));
+        assert!(hall.workers[0].is_empty());
+    }
+}

@@ -1,0 +1,111 @@
+//! What a caller is refused with, by operation; each variant says what the caller does about it.
+
+use thiserror::Error;
+use types::{GroupId, NodeId, VShardId};
+
+/// Why a proposal brought no result.
+///
+/// Only [`ProposeError::Uncertain`] leaves it open whether the command took effect; after any other
+/// variant it did not, and never will.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum ProposeError {
+    /// *Redirect*: this node does not lead the group. Send it to `hint`; without one, as
+    /// [`ProposeError::NoLeader`].
+    #[error("this node does not lead the group{}", leads(*.hint))]
+    NotLeader {
+        /// The leader as far as this node knows.
+        hint: Option<NodeId>,
+    },
+    /// *Retry later*: nobody is known to lead the group; an election takes one to a few election
+    /// timeouts, and [`crate::Engine::watch_leaders`] tells when it is over.
+    #[error("the group has no leader at the moment: try again after the election")]
+    NoLeader,
+    /// *Retry later*: too much is under way, or the log is full. Slow down; with budget `log`, an
+    /// operator has to act.
+    #[error("overloaded: {budget} is used up, try again later")]
+    Overloaded {
+        /// Which budget is used up: a limit of [`crate::EngineLimits`] by its name, `inbox`, `log`,
+        /// or a limit of the group.
+        budget: &'static str,
+    },
+    /// *Give up*: no entry may be so large.
+    #[error("the entry has {bytes} bytes, at most {bytes_max} are allowed")]
+    TooLarge {
+        /// How large it would be.
+        bytes: usize,
+        /// How large it may be.
+        bytes_max: usize,
+    },
+    /// *Give up*: the routing table has no such vshard.
+    #[error("there is no vshard {vshard}")]
+    UnknownVShard {
+        /// The vshard.
+        vshard: VShardId,
+    },
+    /// *Ask a node that hosts it*: this one has no replica of the group, or does not have it yet
+    /// because not all founders have been met.
+    #[error("group {group} is not hosted here")]
+    UnknownGroup {
+        /// The group.
+        group: GroupId,
+    },
+    /// *Outcome unknown*: the command was appended, then leadership was lost or the node failed. It
+    /// may take effect or not; never report it as failed, and repeat it only if that does no harm.
+    #[error("the command may or may not take effect")]
+    Uncertain,
+    /// *Ask another node*: this engine was shut down or has failed before it took the command.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+/// Why a read was not allowed. A refused read has no effect: it may always be asked again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum ReadError {
+    /// *Redirect*: this node does not lead the group. Read at `hint`; without one, as
+    /// [`ReadError::NoLeader`].
+    #[error("this node does not lead the group{}", leads(*.hint))]
+    NotLeader {
+        /// The leader as far as this node knows.
+        hint: Option<NodeId>,
+    },
+    /// *Retry later*: nobody is known to lead the group.
+    #[error("the group has no leader at the moment: try again after the election")]
+    NoLeader,
+    /// *Retry later*: too many reads are under way.
+    #[error("overloaded: {budget} is used up, try again later")]
+    Overloaded {
+        /// Which budget is used up: a limit of [`crate::EngineLimits`] by its name, or `inbox`.
+        budget: &'static str,
+    },
+    /// *Give up*: the routing table has no such vshard.
+    #[error("there is no vshard {vshard}")]
+    UnknownVShard {
+        /// The vshard.
+        vshard: VShardId,
+    },
+    /// *Ask a node that hosts it*: this one has no replica of the group.
+    #[error("group {group} is not hosted here")]
+    UnknownGroup {
+        /// The group.
+        group: GroupId,
+    },
+    /// *Ask another node*: this engine was shut down or has failed.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+fn leads(hint: Option<NodeId>) -> String {
+    hint.map_or_else(String::new, |node| format!(", node {node} does"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_names_the_leader_if_there_is_one() {
+        let to = |hint| ProposeError::NotLeader { hint }.to_string();
+        assert_eq!(to(Some(NodeId(3))), "this node does not lead the group, node 3 does");
+        assert_eq!(to(None), "this node does not lead the group");
+    }
+}

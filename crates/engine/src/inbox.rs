@@ -1,0 +1,263 @@
+//! What waits for a worker, in three queues, and how a turn takes it.
+//!
+//! Facts come first, because they free what others wait for; then the link's messages, which keep
+//! the groups alive; then the callers. A flood of callers thus never costs a heartbeat, and no
+//! thread ever blocks on a worker: facts are not bounded here but by what the worker has under way,
+//! messages by bytes and calls by number, both at the door.
+//!
+//! Invariant: an input is taken once, and what a turn leaves is there for the next.
+
+use std::time::Instant;
+use std::vec;
+
+use crossbeam_channel::{Receiver, Select, Sender};
+use multiraft::{GroupStatus, Input};
+use tokio::sync::oneshot;
+use types::{GroupId, LogIndex, Tick};
+
+use crate::call::Reply;
+use crate::messages::{Fact, FetchedEntries, Inbound, Request};
+
+/// The ends of a worker's queues that others hold.
+#[derive(Clone, Debug)]
+pub(crate) struct WorkerDoor {
+    pub(crate) facts: Sender<Fact>,
+    pub(crate) inbound: Sender<Inbound>,
+    pub(crate) requests: Sender<Request>,
+}
+
+/// The queues of one worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Queues {
+    facts: Receiver<Fact>,
+    inbound: Receiver<Inbound>,
+    requests: Receiver<Request>,
+}
+
+/// A worker's queues, seen as the inputs of its turns.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    queues: Queues,
+    tick: Option<Tick>,
+    /// What is left of a fact that says several things.
+    applied: vec::IntoIter<(GroupId, LogIndex)>,
+    fetched: vec::IntoIter<FetchedEntries>,
+    /// Questions, which are no inputs: answered after the turn.
+    statuses: Vec<oneshot::Sender<Vec<GroupStatus>>>,
+    must_stop: bool,
+}
+
+/// A worker's queues, both ends. `calls_max` bounds the calls that wait.
+pub(crate) fn queues(calls_max: usize) -> (WorkerDoor, Queues) {
+    let (fact_sender, facts) = crossbeam_channel::unbounded();
+    let (inbound_sender, inbound) = crossbeam_channel::unbounded();
+    let (request_sender, requests) = crossbeam_channel::bounded(calls_max);
+    let door = WorkerDoor { facts: fact_sender, inbound: inbound_sender, requests: request_sender };
+    (door, Queues { facts, inbound, requests })
+}
+
+impl Queues {
+    /// What tells that one of the queues has something.
+    pub(crate) fn select(&self) -> Select<'_> {
+        let mut select = Select::new();
+        select.recv(&self.facts);
+        select.recv(&self.inbound);
+        select.recv(&self.requests);
+        select
+    }
+}
+
+/// Waits until a queue has something or `deadline` has come.
+pub(crate) fn wait(select: &mut Select<'_>, deadline: Option<Instant>) {
+    match deadline {
+        // Whether it was the deadline is seen by the clock.
+        Some(deadline) => drop(select.ready_deadline(deadline)),
+        None => drop(select.ready()),
+    }
+}
+
+impl Inbox {
+    pub(crate) fn new(queues: Queues) -> Self {
+        Self {
+            queues,
+            tick: None,
+            applied: Vec::new().into_iter(),
+            fetched: Vec::new().into_iter(),
+            statuses: Vec::new(),
+            must_stop: false,
+        }
+    }
+
+    /// The next turn begins with the time.
+    pub(crate) fn set_tick(&mut self, now: Tick) {
+        self.tick = Some(now);
+    }
+
+    /// Whether the last turn left a part of what it took from a queue.
+    pub(crate) fn has_more(&self) -> bool {
+        self.applied.len() > 0 || self.fetched.len() > 0
+    }
+
+    /// Whether the worker is to end.
+    pub(crate) const fn must_stop(&self) -> bool {
+        self.must_stop
+    }
+
+    /// Who asked for statuses.
+    pub(crate) fn take_status_calls(&mut self) -> Vec<oneshot::Sender<Vec<GroupStatus>>> {
+        std::mem::take(&mut self.statuses)
+    }
+
+    /// The callers who wait in the queue, for a worker that ends: nothing of theirs was begun.
+    pub(crate) fn take_callers(&self) -> Vec<Reply> {
+        self.queues.requests.try_iter().flat_map(Request::into_replies).collect()
+    }
+
+    /// The next input that a fact holds.
+    fn next_fact(&mut self) -> Option<Input<Reply>> {
+        loop {
+            if let Some((group, index)) = self.applied.next() {
+                return Some(Input::Applied { group, index });
+            }
+            if let Some(FetchedEntries { group, purpose, result }) = self.fetched.next() {
+                return Some(Input::Fetched { group, purpose, result });
+            }
+            match self.queues.facts.try_recv().ok()? {
+                Fact::Persisted(ticket) => return Some(Input::Persisted(ticket)),
+                Fact::PeerStore(node, store) => return Some(Input::PeerStore { node, store }),
+                Fact::Applied(applied) => self.applied = applied.into_iter(),
+                Fact::Fetched(fetched) => self.fetched = fetched.into_iter(),
+                Fact::Statuses(caller) => self.statuses.push(caller),
+                Fact::Wake => {}
+                Fact::Stop => self.must_stop = true,
+            }
+        }
+    }
+
+    fn next_request(&self) -> Option<Input<Reply>> {
+        Some(match self.queues.requests.try_recv().ok()? {
+            Request::Propose(proposal) => Input::Propose(proposal),
+            Request::ProposeMany(proposals) => Input::ProposeMany(proposals),
+            Request::ProposeToGroup(group, data, reply) => {
+                Input::ProposeToGroup { group, data, reply }
+            }
+            Request::Read(vshard, reply) => Input::Read { vshard, reply },
+        })
+    }
+}
+
+impl Iterator for Inbox {
+    type Item = Input<Reply>;
+
+    fn next(&mut self) -> Option<Input<Reply>> {
+        if let Some(now) = self.tick.take() {
+            return Some(Input::Tick(now));
+        }
+        if let Some(input) = self.next_fact() {
+            return Some(input);
+        }
+        if let Ok(inbound) = self.queues.inbound.try_recv() {
+            // Taken, they no longer count against the inbox.
+            return Some(match inbound {
+                Inbound::Received { from, messages, permit } => {
+                    drop(permit);
+                    Input::Messages { from, messages }
+                }
+                Inbound::Dropped { to, messages, permit } => {
+                    drop(permit);
+                    Input::Dropped { to, messages }
+                }
+            });
+        }
+        self.next_request()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use multiraft::BatchTicket;
+    use types::{NodeId, VShardId};
+
+    use super::*;
+    use crate::budget::Budget;
+
+    fn read(vshard: u32) -> Request {
+        let (caller, _) = oneshot::channel();
+        let permit = Budget::new("b", 1).acquire(1).unwrap();
+        Request::Read(VShardId(vshard), Reply::Read(caller, permit))
+    }
+
+    fn heartbeats(permit: &Arc<crate::budget::Permit>) -> Inbound {
+        Inbound::Received { from: NodeId(2), messages: Vec::new(), permit: permit.clone() }
+    }
+
+    #[allow(clippy::wildcard_enum_match_arm)] // What a test does not name is what it does not want.
+    fn text(input: &Input<Reply>) -> String {
+        match input {
+            Input::Tick(now) => format!("tick {now}"),
+            Input::Persisted(BatchTicket(ticket)) => format!("persisted {ticket}"),
+            Input::Applied { group, index } => format!("applied {group}:{index}"),
+            Input::Messages { from, .. } => format!("messages from {from}"),
+            Input::Read { vshard, .. } => format!("read {vshard}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn facts_come_before_messages_and_messages_before_calls() {
+        let (door, queues) = queues(4);
+        let mut inbox = Inbox::new(queues);
+        let budget = Budget::new("b", 10);
+        let permit = Arc::new(budget.acquire(10).unwrap());
+        door.requests.send(read(7)).unwrap();
+        door.inbound.send(heartbeats(&permit)).unwrap();
+        drop(permit);
+        let applied = vec![(GroupId(1), LogIndex(4)), (GroupId(2), LogIndex(5))];
+        door.facts.send(Fact::Applied(applied)).unwrap();
+        door.facts.send(Fact::Persisted(BatchTicket(3))).unwrap();
+        inbox.set_tick(Tick(9));
+        let first: Vec<String> = inbox.by_ref().take(2).map(|input| text(&input)).collect();
+        assert_eq!(first, ["tick 9", "applied 1:4"]);
+        assert!(inbox.has_more(), "a turn may end inside a fact");
+        assert_eq!(budget.used(), 10);
+        let rest: Vec<String> = inbox.by_ref().map(|input| text(&input)).collect();
+        assert_eq!(rest, ["applied 2:5", "persisted 3", "messages from 2", "read 7"]);
+        assert!(!inbox.has_more() && budget.used() == 0);
+    }
+
+    #[test]
+    fn calls_are_bounded_and_facts_are_not() {
+        let (door, queues) = queues(1);
+        let mut inbox = Inbox::new(queues);
+        door.requests.try_send(read(1)).unwrap();
+        assert!(door.requests.try_send(read(2)).is_err());
+        (0..1000).for_each(|ticket| door.facts.send(Fact::Persisted(BatchTicket(ticket))).unwrap());
+        door.facts.send(Fact::Stop).unwrap();
+        assert_eq!(inbox.take_callers().len(), 1);
+        assert_eq!(inbox.by_ref().count(), 1000);
+        assert!(inbox.must_stop());
+    }
+
+    #[test]
+    fn whoever_waits_is_woken_by_each_queue() {
+        let (door, queues) = queues(1);
+        let mut inbox = Inbox::new(queues.clone());
+        let mut select = queues.select();
+        let permit = Arc::new(Budget::new("b", 1).acquire(1).unwrap());
+        let sends: [&dyn Fn(); 3] = [
+            &|| door.facts.send(Fact::Wake).unwrap(),
+            &|| door.inbound.send(heartbeats(&permit)).unwrap(),
+            &|| door.requests.send(read(1)).unwrap(),
+        ];
+        for send in sends {
+            send();
+            wait(&mut select, None);
+            assert!(inbox.by_ref().count() <= 1);
+        }
+        // And by the deadline, with nothing in any of them.
+        wait(&mut select, Some(Instant::now()));
+        assert_eq!(inbox.by_ref().count(), 0);
+    }
+}

@@ -1,0 +1,105 @@
+//! The runtime of a node: threads, a clock, and the wiring of everything below it.
+//!
+//! An [`Engine`] hosts the groups that a routing table places on its node, each with a replica of
+//! its log and a state machine that the user brings. It replicates what is proposed to them, and
+//! answers once a command is durable on a majority and applied. It does not know what a command
+//! means, and it decides nothing: the turn of a node is `multiraft`'s, down to who is answered when;
+//! this crate runs it on threads.
+//!
+//! # One way of data
+//!
+//! ```text
+//! propose -> [inbox] -> worker: NodeLoop::turn                                            [last]
+//!     write   -> log writer: ONE durable commit for all workers -> Persisted -> worker    [persisted]
+//!     frames  -> link: ONE frame per peer ~~> its door -> its worker ~~> back -> worker   [committed]
+//!     batches -> apply worker: Group::apply -> the proposers are answered
+//!                                           -> Applied -> worker                          [applied]
+//! ```
+//!
+//! Two facts come back on the hot path, *persisted* and *applied*. A worker waits for nothing but its
+//! queues and the next tick, so that disk, network and state machines never hold up a heartbeat.
+//! Nothing waits in order to fill a batch either: while the log writer syncs, its queue fills, and
+//! everything in it is the next commit; while a worker is busy, its inbox fills, and everything in
+//! it is the next turn. The busier, the larger.
+//!
+//! # Threads
+//!
+//! | Thread | Owns | Number |
+//! |---|---|---|
+//! | worker | one `NodeLoop`: the groups that hash to it | half of the cores |
+//! | log writer | the store | 1 |
+//! | apply worker | the state machines of its groups | as many as workers |
+//! | log reader | a reader of the store, for entries that are no longer in memory | 1 |
+//! | the caller's runtime | the link's tasks, which decode frames | his choice |
+//!
+//! # Who is answered, and when
+//!
+//! Every caller is answered, whatever happens: what holds his reply either settles it or drops it,
+//! and the drop answers too. [`ProposeError`] and [`ReadError`] say what to do next; only
+//! [`ProposeError::Uncertain`] leaves it open whether a command takes effect. [`Engine::propose_many`]
+//! shares one reply between many commands; it is how to write fast. Each door has a limit in
+//! [`EngineLimits`], and says which one is reached.
+//!
+//! # When something breaks
+//!
+//! A disk that fails, a state machine that panics or breaks its contract, and a panic in the engine
+//! fail the whole engine: the workers stop, so that it leads, votes and acknowledges nothing any
+//! more, callers are answered, and [`Engine::failed`] says why. It cannot be revived; the process
+//! exits and the others go on.
+//!
+//! # Identities
+//!
+//! A peer is remembered in the store by its store and boot once both sides have accepted each other;
+//! another store under a known node id is refused, and so is an older boot. Groups are founded once
+//! all their founders were met. A store that was in use casts no vote until the promises of its last
+//! run have run out.
+//!
+//! # Where to read
+//!
+//! - `engine`, `call`, `budget`, `error`: the callers' side. `leaders`, `status`: what can be asked.
+//! - `builder`, `start`, `wiring`: how it begins. `shutdown`, `failure`, `threads`: how it ends.
+//! - `worker`, `inbox`, `messages`: the turn on a thread. `log_writer`, `apply`, `log_reader`: whom
+//!   it hands things to. `door`, `peers`: where the link comes in.
+//! - `state_machine`: what a user brings. `limits`, `clock`, `assignment`: what all rely on.
+//!
+//! Left out so far: guards on calls, membership changes, leadership transfer, splits, snapshots.
+#![forbid(unsafe_code)]
+
+mod apply;
+mod assignment;
+mod budget;
+mod builder;
+mod call;
+mod clock;
+mod door;
+mod engine;
+mod error;
+mod failure;
+mod inbox;
+mod leaders;
+mod limits;
+mod log_reader;
+mod log_writer;
+mod messages;
+mod peers;
+mod shutdown;
+mod start;
+mod state_machine;
+mod status;
+mod threads;
+mod wiring;
+mod worker;
+
+pub use builder::{EngineBuilder, LinkRequest};
+pub use call::{Applied, ReadPermit};
+pub use engine::Engine;
+pub use error::{ProposeError, ReadError};
+pub use failure::{EngineState, Failure};
+pub use leaders::LeaderWatch;
+pub use limits::{EngineLimits, LimitsError, RawEngineLimits};
+pub use multiraft::{GroupSpec, GroupStatus, LeaderView, RoleChange};
+pub use routing::RoutingTable;
+pub use shutdown::ShutdownError;
+pub use start::StartError;
+pub use state_machine::{AppliedEntry, ApplyEntries, Group, OpenError, StateMachine};
+pub use status::EngineStatus;

@@ -1,0 +1,67 @@
+//! What can be asked of the node as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use transport::LinkCounters;
+use types::{BootId, NodeId, StoreId};
+
+use crate::engine::Engine;
+use crate::failure::{EngineState, Failure};
+
+/// The node at one moment.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EngineStatus {
+    /// This node.
+    pub node: NodeId,
+    /// The store that holds its data.
+    pub store: StoreId,
+    /// Which opening of that store this is.
+    pub boot: BootId,
+    /// What it is doing.
+    pub state: EngineState,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+    /// How large the log is, in bytes.
+    pub log_bytes: u64,
+    /// At how many bytes writes are refused.
+    pub log_bytes_max: u64,
+    /// Commands whose callers wait, in bytes with 64 added for each.
+    pub proposal_bytes: usize,
+    /// How many reads wait.
+    pub reads: usize,
+    /// Frames received that could not be read.
+    pub frames_unreadable: u64,
+    /// Frames received for which there was no room.
+    pub frames_overrun: u64,
+    /// Appends received for which the log writer was too far behind.
+    pub appends_refused: u64,
+    /// Per peer why a connection with it was refused last, by either side, until one succeeds.
+    pub refusals: BTreeMap<NodeId, String>,
+    /// What happened on the links.
+    pub links: LinkCounters,
+}
+
+impl Engine {
+    /// How the node is. Asks no thread.
+    #[must_use]
+    pub fn status(&self) -> EngineStatus {
+        let inner = &*self.inner;
+        EngineStatus {
+            node: inner.node,
+            store: inner.store,
+            boot: inner.boot,
+            state: inner.alarm.state(),
+            failure: inner.alarm.failure(),
+            log_bytes: inner.gauge.bytes(),
+            log_bytes_max: inner.limits.raw().log_bytes_max,
+            proposal_bytes: inner.proposals.used(),
+            reads: inner.reads.used(),
+            frames_unreadable: inner.counts.unreadable.load(Ordering::Relaxed),
+            frames_overrun: inner.counts.overrun.load(Ordering::Relaxed),
+            appends_refused: inner.counts.appends_refused.load(Ordering::Relaxed),
+            refusals: inner.peers.refusals(),
+            links: inner.link.counters(),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Workers: the threads on which groups live. Each is the sole owner of one [`NodeLoop`], for its
+//! share of the groups, and runs it turn by turn.
+//!
+//! Invariants: a worker never waits for anything but its own queues and the next tick; it hands on
+//! everything that a turn brings before it begins the next.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use multiraft::{Answer, ApplyBatch, GroupSpec, Input, NodeLoop, RoleChange, Turn};
+use transport::{Class, Link};
+use types::{GroupId, NodeId, Tick};
+
+use crate::assignment::thread_of;
+use crate::call::{ReadPermit, Reply};
+use crate::clock::Clock;
+use crate::failure::{Alarm, Failure};
+use crate::inbox::{Inbox, Queues, wait};
+use crate::leaders::Leaders;
+use crate::log_writer::{LogGauge, batch_bytes};
+use crate::messages::{ApplyJob, LogJob, ReadJob};
+use crate::{ProposeError, RoutingTable};
+
+/// What a worker owns, and whom it hands things to.
+pub(crate) struct Worker {
+    pub(crate) number: usize,
+    pub(crate) own: NodeId,
+    pub(crate) node: NodeLoop<Reply>,
+    pub(crate) routing: RoutingTable,
+    pub(crate) clock: Clock,
+    pub(crate) link: Arc<dyn Link>,
+    pub(crate) log: Sender<LogJob>,
+    pub(crate) appliers: Vec<Sender<ApplyJob>>,
+    pub(crate) reader: Sender<ReadJob>,
+    pub(crate) gauge: Arc<LogGauge>,
+    pub(crate) leaders: Arc<Leaders>,
+    pub(crate) alarm: Arc<Alarm>,
+}
+
+impl Worker {
+    /// Founds `foundings` as soon as their founders are known, then serves until it is told to stop
+    /// or the engine fails.
+    pub(crate) fn run(mut self, queues: Queues, foundings: Vec<GroupSpec>) {
+        let mut inbox = Inbox::new(queues.clone());
+        let mut select = queues.select();
+        let first = self.node.turn(foundings.into_iter().map(Input::AddGroup));
+        self.carry_out(first);
+        let mut tick = Tick(0);
+        while !self.alarm.is_failed() && !inbox.must_stop() {
+            if !inbox.has_more() {
+                wait(&mut select, self.clock.moment(tick.after(1)));
+            }
+            let now = self.clock.now();
+            if now > tick {
+                tick = now;
+                inbox.set_tick(now);
+            }
+            let turn = self.node.turn(&mut inbox);
+            self.carry_out(turn);
+            for caller in inbox.take_status_calls() {
+                // Whoever asked may have gone away.
+                let _ = caller.send(self.node.multi().group_statuses());
+            }
+        }
+        self.end(&mut inbox);
+    }
+
+    /// Hands on what a turn brought; the disk first, because it takes longest.
+    fn carry_out(&mut self, turn: Turn<Reply>) {
+        // Whoever has ended does not want to know: the engine stops or has failed.
+        if let Some((ticket, batch)) = turn.write {
+            let bytes = batch_bytes(&batch);
+            self.gauge.queue(bytes);
+            let _ = self.log.send(LogJob::Write { worker: self.number, ticket, batch, bytes });
+        }
+        for frame in turn.frames {
+            let class = if frame.is_beat { Class::Beat } else { Class::Data };
+            self.link.send(frame.to, frame.bytes, class);
+        }
+        self.hand_to_appliers(turn.apply, turn.roles);
+        if !turn.fetches.is_empty() {
+            let fetches = turn.fetches;
+            let _ = self.reader.send(ReadJob::Fetch { worker: self.number, fetches });
+        }
+        if !turn.leaders.is_empty() {
+            turn.leaders.iter().for_each(|(group, view)| self.leaders.set(*group, view));
+            self.leaders.announce();
+        }
+        for (reply, answer) in turn.answers {
+            self.answer(reply, answer);
+        }
+        for (group, result) in turn.added {
+            match result {
+                Ok(()) => tracing::info!(%group, "founded"),
+                Err(error) => {
+                    let reason = error.to_string();
+                    self.alarm.raise(Failure::Founding { group, reason });
+                }
+            }
+        }
+        for conflict in turn.conflicts {
+            tracing::error!(%conflict, "a peer is not the node that it was");
+        }
+        for group in turn.halted {
+            tracing::error!(%group, "its log cannot be read: it takes part in nothing any more");
+        }
+    }
+
+    fn hand_to_appliers(&self, batches: Vec<ApplyBatch<Reply>>, roles: Vec<(GroupId, RoleChange)>) {
+        if batches.is_empty() && roles.is_empty() {
+            return;
+        }
+        let worker = self.number;
+        if let [only] = &*self.appliers {
+            let _ = only.send(ApplyJob::Work { worker, batches, roles });
+            return;
+        }
+        let count = self.appliers.len();
+        let mut parts: Vec<(Vec<_>, Vec<_>)> = Vec::new();
+        parts.resize_with(count, Default::default);
+        for batch in batches {
+            parts[thread_of(batch.group, count)].0.push(batch);
+        }
+        for (group, role) in roles {
+            parts[thread_of(group, count)].1.push((group, role));
+        }
+        for (applier, (batches, roles)) in self.appliers.iter().zip(parts) {
+            if !batches.is_empty() || !roles.is_empty() {
+                let _ = applier.send(ApplyJob::Work { worker, batches, roles });
+            }
+        }
+    }
+
+    fn answer(&self, reply: Reply, answer: Answer) {
+        let error = match answer {
+            Answer::ReadAt { group, index } => {
+                return reply.readable(ReadPermit { group, index });
+            }
+            Answer::NotLeader { leader } => ProposeError::NotLeader { hint: Some(leader) },
+            Answer::NoLeader => ProposeError::NoLeader,
+            Answer::Overloaded { budget } => ProposeError::Overloaded { budget },
+            Answer::TooLarge { bytes, bytes_max } => ProposeError::TooLarge { bytes, bytes_max },
+            Answer::UnknownVShard { vshard } => ProposeError::UnknownVShard { vshard },
+            // It will be here once its founders have met.
+            Answer::UnknownGroup { group }
+                if self.routing.replicas_of(group).contains(&self.own) =>
+            {
+                ProposeError::NoLeader
+            }
+            Answer::UnknownGroup { group } => ProposeError::UnknownGroup { group },
+            Answer::Uncertain => ProposeError::Uncertain,
+        };
+        reply.refuse(error);
+    }
+
+    /// Tells everybody who still waits: what was appended is uncertain, the rest was never begun.
+    fn end(self, inbox: &mut Inbox) {
+        for (reply, answer) in self.node.stop() {
+            let is_uncertain = answer == Answer::Uncertain;
+            reply.refuse(if is_uncertain {
+                ProposeError::Uncertain
+            } else {
+                ProposeError::Stopped
+            });
+        }
+        inbox.take_callers().into_iter().for_each(|reply| reply.refuse(ProposeError::Stopped));
+    }
+}
