@@ -1,0 +1,104 @@
+//! What keeps an engine from starting, and what it makes of it.
+
+use engine::{GroupSpec, OpenError, StartError, StateMachine};
+use storage_redb::sim_disk::SimDisk;
+use tokio::runtime::Handle;
+use types::{GroupId, LogIndex, NodeId};
+
+use crate::support::{Cluster, Journal, JournalGroup, builder, open, table, until};
+
+const ONE: NodeId = NodeId(1);
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let start = |builder: engine::EngineBuilder| {
+        builder.state_machine(Journal::default()).start(&Handle::current()).unwrap_err().to_string()
+    };
+    assert_eq!(start(engine::Engine::builder()), "the engine needs a cluster id");
+    assert_eq!(start(builder(ONE, &table(1, 1))), "the engine needs a store");
+    let (store, restored) = open(&SimDisk::new(), ONE);
+    let lonely = start(builder(ONE, &table(3, 1)).store(store, restored));
+    assert_eq!(lonely, "the engine needs a listener");
+    let (store, restored) = open(&SimDisk::new(), NodeId(9));
+    let stranger = start(builder(NodeId(9), &table(3, 1)).store(store, restored));
+    assert!(stranger.starts_with("node 9 is not in the routing table"), "{stranger}");
+    let (store, restored) = open(&SimDisk::new(), ONE);
+    let tick = std::time::Duration::from_micros(1);
+    let hasty = start(builder(ONE, &table(1, 1)).store(store, restored).tick(tick));
+    assert_eq!(hasty, "the tick in milliseconds is 0, expected 1 to 60,000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_contradicts_the_store_is_refused() {
+    let mut cluster = Cluster::start(1, 4);
+    cluster.await_leaders().await;
+    cluster.stop(ONE).await;
+    cluster.table = table(1, 2);
+    match cluster.run(ONE) {
+        Err(StartError::OtherReplicas { group, found, expected }) => {
+            assert_eq!((group, found, expected), (GroupId(3), vec![ONE], vec![]));
+        }
+        other => panic!("{other:?}"),
+    }
+    // With the right table it is all there.
+    cluster.table = table(1, 4);
+    cluster.run(ONE).unwrap();
+    cluster.await_leaders().await;
+}
+
+/// A state machine that remembers what this log never held.
+struct Elsewhere;
+
+impl StateMachine for Elsewhere {
+    type Group = JournalGroup;
+
+    fn open(&self, spec: &GroupSpec) -> Result<(JournalGroup, LogIndex), OpenError> {
+        let (group, _) = Journal::default().open(spec)?;
+        Ok((group, LogIndex(17)))
+    }
+}
+
+#[tokio::test]
+async fn a_state_without_its_log_is_refused() {
+    let (store, restored) = open(&SimDisk::new(), ONE);
+    let builder = builder(ONE, &table(1, 1)).store(store, restored).state_machine(Elsewhere);
+    let refused = builder.start(&Handle::current()).unwrap_err();
+    assert!(
+        matches!(refused, StartError::StateWithoutLog { group: GroupId(1), applied: LogIndex(17) }),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lost_its_disk_is_refused_by_name() {
+    let mut cluster = Cluster::start(3, 2);
+    cluster.await_leaders().await;
+    let two = NodeId(2);
+    cluster.stop(two).await;
+    cluster.nodes[1].disk = SimDisk::new();
+    cluster.run(two).unwrap();
+    let expected = "node 2 has a new store: remove its replicas and add new ones";
+    until("the refusal", || {
+        let refusals = cluster.node(ONE).engine().status().refusals;
+        refusals.get(&two).is_some_and(|reason| reason.contains(expected))
+    })
+    .await;
+    // Its founders are not met, so that it founds nothing; the others go on without it.
+    assert!(cluster.node(two).engine().group_statuses().await.is_empty());
+    cluster.write(GroupId(1), b"without node 2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn founding_waits_for_all_founders() {
+    let mut cluster = Cluster::idle(3, 2);
+    cluster.run(ONE).unwrap();
+    cluster.run(NodeId(2)).unwrap();
+    until("the two to meet", || {
+        let links = cluster.node(ONE).engine().status().links;
+        links.peers.get(&NodeId(2)).is_some_and(|peer| peer.is_up)
+    })
+    .await;
+    assert!(cluster.node(ONE).engine().group_statuses().await.is_empty());
+    cluster.run(NodeId(3)).unwrap();
+    cluster.await_leaders().await;
+}
