@@ -49,8 +49,8 @@ pub struct RawEngineLimits {
     pub proposal_bytes_max: usize,
     /// Reads whose callers wait; a number. Default 65,536, at least 1.
     pub reads_max: usize,
-    /// Calls that wait for one worker to take them; a number. Default 8,192, at least 1. Past it
-    /// they are refused. Too large: whoever is refused learns it late.
+    /// Calls that wait for one worker to take them; a number. Default 8,192, 1 to 1,048,576. Past
+    /// it they are refused. Too large: whoever is refused learns it late.
     pub inbox_calls_max: usize,
     /// The log on disk. Default 8 GiB, at least 1 MiB. Past it proposals are refused with budget
     /// `log`; from four fifths of it a warning is logged. It shrinks only by compaction.
@@ -88,22 +88,38 @@ pub struct EngineLimits {
     raw: RawEngineLimits,
 }
 
-/// Which two limits contradict each other, or which one is too small.
+/// Which limit is out of its range, by itself or beside the others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("{field} is {found}, expected at least {least}: {why}")]
-pub struct LimitsError {
-    /// The limit that is too small.
-    pub field: &'static str,
-    /// What it is.
-    pub found: u64,
-    /// What it is at least.
-    pub least: u64,
-    /// What would not work.
-    pub why: &'static str,
+pub enum LimitsError {
+    /// It is too small.
+    #[error("{field} is {found}, expected at least {least}: {why}")]
+    TooSmall {
+        /// The limit.
+        field: &'static str,
+        /// What it is.
+        found: u64,
+        /// What it is at least.
+        least: u64,
+        /// What would not work.
+        why: &'static str,
+    },
+    /// It is too large.
+    #[error("{field} is {found}, expected at most {most}")]
+    TooLarge {
+        /// The limit.
+        field: &'static str,
+        /// What it is.
+        found: u64,
+        /// What it is at most.
+        most: u64,
+    },
 }
 
 /// What an entry is charged at most beside its own bytes, by whoever queues or bundles it.
 pub(crate) const ENTRY_CHARGE: usize = 64;
+
+/// A worker's queue of calls takes its memory at once.
+const INBOX_CALLS_MAX: usize = MIB;
 
 /// What a message and a frame add to the entries they carry: generous, and far below the steps
 /// between the default limits.
@@ -142,13 +158,18 @@ impl EngineLimits {
         ];
         for (field, found, least, why) in rules {
             if found < least {
-                return Err(LimitsError { field, found: found as u64, least: least as u64, why });
+                let (found, least) = (found as u64, least as u64);
+                return Err(LimitsError::TooSmall { field, found, least, why });
             }
+        }
+        if raw.inbox_calls_max > INBOX_CALLS_MAX {
+            let (found, most) = (raw.inbox_calls_max as u64, INBOX_CALLS_MAX as u64);
+            return Err(LimitsError::TooLarge { field: "inbox_calls_max", found, most });
         }
         if raw.log_bytes_max < MIB as u64 {
             let (found, least) = (raw.log_bytes_max, MIB as u64);
             let why = "an empty log takes nearly as much";
-            return Err(LimitsError { field: "log_bytes_max", found, least, why });
+            return Err(LimitsError::TooSmall { field: "log_bytes_max", found, least, why });
         }
         Ok(Self { raw })
     }
@@ -225,7 +246,10 @@ mod tests {
     #[test]
     fn limits_that_contradict_each_other_are_named() {
         let raw = RawEngineLimits::default();
-        let refused = |raw| EngineLimits::new(raw).unwrap_err().field;
+        let refused = |raw| match EngineLimits::new(raw) {
+            Err(LimitsError::TooSmall { field, .. } | LimitsError::TooLarge { field, .. }) => field,
+            Ok(limits) => panic!("{limits:?}"),
+        };
         let group = GroupLimits { entry_bytes_max: 2 * MIB, ..raw.group };
         assert_eq!(refused(RawEngineLimits { group, ..raw }), "append_bytes_max");
         let frame_bytes_max = raw.group.append_bytes_max;
@@ -235,6 +259,8 @@ mod tests {
         assert_eq!(refused(wrong), "peer_queue_bytes_max");
         assert_eq!(refused(RawEngineLimits { reads_max: 0, ..raw }), "reads_max");
         assert_eq!(refused(RawEngineLimits { log_bytes_max: 0, ..raw }), "log_bytes_max");
+        let wrong = RawEngineLimits { inbox_calls_max: usize::MAX, ..raw };
+        assert_eq!(refused(wrong), "inbox_calls_max");
         let wrong = EngineLimits::new(RawEngineLimits { proposal_bytes_max: 5, ..raw });
         assert_eq!(
             wrong.unwrap_err().to_string(),
