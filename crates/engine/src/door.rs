@@ -68,9 +68,12 @@ impl LinkDoor {
                 self.hand_out(way, messages, &Arc::new(permit));
             }
             Err(error) => {
-                self.counts.unreadable.fetch_add(1, Ordering::Relaxed);
+                let count = self.counts.unreadable.fetch_add(1, Ordering::Relaxed) + 1;
                 let (Way::From(node) | Way::DroppedTo(node)) = way;
-                tracing::warn!(%node, %error, "a frame cannot be read");
+                // A peer that keeps on does not fill the log with it.
+                if count.is_power_of_two() {
+                    tracing::warn!(%node, %error, count, "a frame cannot be read");
+                }
             }
         }
     }

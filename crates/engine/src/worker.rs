@@ -91,7 +91,7 @@ impl Worker {
         }
         for (group, result) in turn.added {
             match result {
-                Ok(()) => tracing::info!(%group, "founded"),
+                Ok(()) => tracing::debug!(%group, "founded"),
                 Err(error) => {
                     let reason = error.to_string();
                     self.alarm.raise(Failure::Founding { group, reason });
