@@ -67,6 +67,10 @@ impl<G: Group> ApplyWorker<G> {
             let found = results.len();
             return Err(format!("{found} results for {entries}, expected {expected}"));
         }
+        let durable = state.durable_applied();
+        if durable > entries.last() {
+            return Err(format!("it claims to hold {durable} durably after {entries}"));
+        }
         answer(&entries, results, waiting);
         Ok(entries.last())
     }

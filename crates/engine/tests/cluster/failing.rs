@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use engine::{EngineState, Failure, ProposeError, ReadError, ShutdownError};
-use types::{GroupId, NodeId};
+use types::{GroupId, LogIndex, NodeId};
 
 use crate::support::{Cluster, NO_RESULT, PANIC, soon, until};
 
@@ -71,6 +71,20 @@ async fn a_state_machine_that_forgets_a_result_is_named() {
     let failure = soon("the failure", engine.failed()).await.to_string();
     assert!(failure.contains("0 results for entries"), "{failure}");
     assert!(failure.ends_with("of group 1, expected 1"), "{failure}");
+    assert!(soon("shutdown", engine.shutdown()).await.is_err());
+    cluster.discard(NodeId(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_machine_that_claims_what_was_never_applied_is_named() {
+    let mut cluster = Cluster::start(1, 1);
+    cluster.await_leaders().await;
+    let engine = cluster.nodes[0].engine().clone();
+    cluster.nodes[0].journal.claim_durable(GROUP, LogIndex(1000));
+    let write = engine.propose(cluster.vshard_of(GROUP), Bytes::new());
+    assert_eq!(soon("an answer", write).await, Err(ProposeError::Uncertain));
+    let failure = soon("the failure", engine.failed()).await.to_string();
+    assert!(failure.contains("it claims to hold 1000 durably after entries"), "{failure}");
     assert!(soon("shutdown", engine.shutdown()).await.is_err());
     cluster.discard(NodeId(1));
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use engine::{EngineLimits, ProposeError, RawEngineLimits, ReadError};
+use raft_core::Role;
 use types::{GroupId, LogIndex, NodeId, VShardId};
 
 use crate::support::{Cluster, Journal, Node, soon, until};
@@ -259,6 +260,22 @@ async fn statuses_tell_of_every_group() {
         assert_eq!(status.voters, [NodeId(1), NodeId(2), NodeId(3)]);
         assert!(status.applied <= status.commit && status.commit <= status.last);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_machines_hear_of_their_role() {
+    let cluster = Cluster::start(3, 3);
+    cluster.await_leaders().await;
+    until("the roles", || {
+        cluster.nodes.iter().all(|node| {
+            cluster.groups().all(|group| {
+                let (view, told) = (node.engine().leader(group), node.journal.role(group));
+                let leads = |role: engine::RoleChange| role.role == Role::Leader;
+                told.is_some_and(|role| role.leader == view.leader && leads(role) == view.is_self)
+            })
+        })
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! What keeps an engine from starting, and what it makes of it.
 
+use std::time::{Duration, Instant};
+
 use engine::{GroupSpec, OpenError, StartError, StateMachine};
 use storage_redb::sim_disk::SimDisk;
 use tokio::runtime::Handle;
@@ -23,7 +25,7 @@ async fn what_is_missing_is_named() {
     let stranger = start(builder(NodeId(9), &table(3, 1)).store(store, restored));
     assert!(stranger.starts_with("node 9 is not in the routing table"), "{stranger}");
     let (store, restored) = open(&SimDisk::new(), ONE);
-    let tick = std::time::Duration::from_micros(1);
+    let tick = Duration::from_micros(1);
     let hasty = start(builder(ONE, &table(1, 1)).store(store, restored).tick(tick));
     assert_eq!(hasty, "the tick in milliseconds is 0, expected 1 to 60,000");
 }
@@ -67,6 +69,29 @@ async fn a_state_without_its_log_is_refused() {
         matches!(refused, StartError::StateWithoutLog { group: GroupId(1), applied: LogIndex(17) }),
         "{refused:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_votes_before_the_promises_of_the_last_run_have_run_out() {
+    let mut cluster = Cluster::start(3, 4);
+    cluster.await_leaders().await;
+    let ids = [1, 2, 3].map(NodeId);
+    for id in ids {
+        cluster.stop(id).await;
+    }
+    // Ten ticks of 20 ms each: the shortest election timeout.
+    let promise = Duration::from_millis(200);
+    let (store, _) = open(&cluster.nodes[0].disk, ONE);
+    assert_eq!(u128::from(store.promise_max_ms()), promise.as_millis());
+    drop(store);
+    let begin = Instant::now();
+    for id in ids {
+        cluster.run(id).unwrap();
+    }
+    let has_leader = || cluster.groups().any(|group| cluster.leader(group).is_some());
+    until("a leader", has_leader).await;
+    let waited = begin.elapsed();
+    assert!(waited >= promise, "somebody was elected after {waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

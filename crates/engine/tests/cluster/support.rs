@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::{
     Applied, ApplyEntries, Engine, EngineBuilder, EngineLimits, Group, GroupSpec, OpenError,
-    ProposeError, RoutingTable, StartError, StateMachine,
+    ProposeError, RoleChange, RoutingTable, StartError, StateMachine,
 };
 use parking_lot::{Condvar, Mutex};
 use raft_core::{RawTiming, Timing};
@@ -51,6 +51,7 @@ pub(crate) struct Journal {
 #[derive(Default)]
 struct JournalInner {
     commands: Mutex<BTreeMap<GroupId, Vec<Vec<u8>>>>,
+    roles: Mutex<BTreeMap<GroupId, RoleChange>>,
     /// Up to where each group is applied, if that survives a restart.
     durable: Mutex<Option<BTreeMap<GroupId, LogIndex>>>,
     /// Whether applying is held up.
@@ -80,6 +81,16 @@ impl Journal {
     /// The commands of one group.
     pub(crate) fn of(&self, group: GroupId) -> Vec<Vec<u8>> {
         self.inner.commands.lock().get(&group).cloned().unwrap_or_default()
+    }
+
+    /// What the group's state machine was told last of its role.
+    pub(crate) fn role(&self, group: GroupId) -> Option<RoleChange> {
+        self.inner.roles.lock().get(&group).copied()
+    }
+
+    /// Claims that the group is durably applied up to there, true or not.
+    pub(crate) fn claim_durable(&self, group: GroupId, index: LogIndex) {
+        *self.inner.durable.lock() = Some(BTreeMap::from([(group, index)]));
     }
 
     /// How many commands there are, all groups together.
@@ -138,13 +149,18 @@ impl Group for JournalGroup {
             commands.push(entry.payload.to_vec());
         }
         if let Some(durable) = &mut *self.journal.inner.durable.lock() {
-            durable.insert(self.group, entries.last());
+            let applied = durable.entry(self.group).or_default();
+            *applied = entries.last().max(*applied);
         }
         results
     }
 
     fn durable_applied(&self) -> LogIndex {
         self.journal.applied(self.group)
+    }
+
+    fn role_changed(&mut self, role: RoleChange) {
+        self.journal.inner.roles.lock().insert(self.group, role);
     }
 }
 
