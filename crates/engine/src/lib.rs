@@ -6,6 +6,64 @@
 //! means, and it decides nothing: the turn of a node is `multiraft`'s, down to who is answered when;
 //! this crate runs it on threads.
 //!
+//! ```
+//! # use bytes::Bytes;
+//! # use engine::{ApplyEntries, Engine, Group, GroupSpec, OpenError, RoutingTable, StateMachine};
+//! # use storage_redb::{Identity, Store, StoreOptions};
+//! # use types::{ClusterId, LogIndex, NodeId, VShardId};
+//! /// Counts the commands of each group.
+//! struct Counting;
+//! struct Count(u64);
+//!
+//! impl StateMachine for Counting {
+//!     type Group = Count;
+//!     fn open(&self, _: &GroupSpec) -> Result<(Count, LogIndex), OpenError> {
+//!         Ok((Count(0), LogIndex::ZERO)) // In memory: it comes back from the log.
+//!     }
+//! }
+//!
+//! impl Group for Count {
+//!     fn apply(&mut self, entries: &ApplyEntries) -> Vec<Bytes> {
+//!         let count = |_| {
+//!             self.0 += 1;
+//!             Bytes::from(self.0.to_string())
+//!         };
+//!         entries.iter().map(count).collect()
+//!     }
+//!     fn durable_applied(&self) -> LogIndex {
+//!         LogIndex::ZERO
+//!     }
+//! }
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let (cluster, node) = (ClusterId::new("counters")?, NodeId(1));
+//! let identity = Identity { cluster: cluster.clone(), node };
+//! let (store, restored) = Store::open(folder, &identity, StoreOptions::default())?;
+//! let engine = Engine::builder()
+//!     .cluster(cluster)
+//!     .node(node)
+//!     .store(store, restored)
+//!     .routing(RoutingTable::uniform(1024, 16, &[node], 1)?)
+//!     .state_machine(Counting)
+//!     .start(&tokio::runtime::Handle::current())?;
+//!
+//! let vshard = VShardId(7);
+//! let mut leaders = engine.watch_leaders();
+//! while !leaders.iter().all(|(_, view)| view.is_self) {
+//!     leaders.changed().await; // This node is alone, so that it will lead every group.
+//! }
+//! assert_eq!(engine.propose(vshard, Bytes::new()).await?.result, "1");
+//! let writes = vec![(vshard, Bytes::new()), (vshard, Bytes::new())];
+//! assert_eq!(engine.propose_many(writes).await[1].as_ref().unwrap().result, "3");
+//! engine.read(vshard).await?; // Whoever reads the state now sees all three.
+//! engine.shutdown().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # One way of data
 //!
 //! ```text
