@@ -91,7 +91,7 @@ fn measure_case(case: Case, options: &Options) -> Result<Line, Wrong> {
         settings: format!(
             "CPU time of the one thread; {} entries a run, half a run to warm up; {}",
             case.entries(),
-            ours::settings(case)
+            ours::SETTINGS
         ),
     })
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use raft_core::{
-    Configuration, EntryHeader, EntryRun, Limits, Message, RaftNode, Replica as Member, Role,
-    RunBody, Settings,
+    Configuration, EntryHeader, EntryRun, Message, RaftNode, Replica as Member, Role, RunBody,
+    Settings,
 };
 use types::{NodeId, ReplicaId, StoreId, Tick};
 
@@ -12,18 +12,10 @@ use crate::figure::Wrong;
 
 use super::Case;
 use super::cluster::{NODES, Replica, ReplicaState};
-use super::workload::{Applied, PAYLOAD_BYTES, Payload};
+use super::workload::{Applied, Payload};
 
-/// What the case holds fixed on our side.
-pub(crate) fn settings(case: Case) -> String {
-    format!("log cache {} bytes a replica, all else default", log_cache_bytes(case))
-}
-
-/// Two rounds, and 16 KiB: so little that it is full, and entries leave it as fast as they come,
-/// before the first run is measured.
-fn log_cache_bytes(case: Case) -> usize {
-    (16 << 10) + 2 * case.batch as usize * EntryHeader::default().entry_len(PAYLOAD_BYTES)
-}
+/// What is held fixed on our side.
+pub(crate) const SETTINGS: &str = "all default; what every replica has applied leaves memory";
 
 /// The replicas of all groups, founded.
 pub(crate) fn founders(case: Case) -> Result<Vec<[Ours; NODES]>, Wrong> {
@@ -35,8 +27,7 @@ pub(crate) fn founders(case: Case) -> Result<Vec<[Ours; NODES]>, Wrong> {
     let configuration = Configuration::new(members.into(), Vec::new(), Vec::new())
         .map_err(|error| Wrong(error.to_string()))?;
     let configuration = Arc::new(configuration);
-    let limits = Limits { log_cache_bytes_max: log_cache_bytes(case), ..Limits::default() };
-    let settings = Settings { limits, ..Settings::default() };
+    let settings = Settings::default();
     let found = |group: u32, replica: ReplicaId| Ours {
         node: RaftNode::found(
             replica,
