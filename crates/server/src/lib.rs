@@ -9,6 +9,7 @@
 //! - [`data`]: what a log entry holds, and what applying it does.
 //! - [`front`]: what a node says to its clients.
 //! - [`config`]: what a node is told by its operator.
+//! - [`node`]: one node, running.
 //! - [`cli`]: what a human types.
 //!
 //! Invariant: every write is a Raft entry, acknowledged after it is durable on a majority and
@@ -19,6 +20,7 @@ pub mod command;
 pub mod config;
 pub mod data;
 pub mod front;
+pub mod node;
 pub mod resp;
 
 /// The version of Redis whose behaviour we follow. Clients choose by it what they send.

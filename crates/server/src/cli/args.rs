@@ -1,6 +1,10 @@
 //! What may be typed.
 
+use std::path::PathBuf;
+
 use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::demo::PORT_MAX;
 
 /// A sharded, strongly consistent key-value store for Redis Cluster clients.
 #[derive(Debug, Parser)]
@@ -23,11 +27,44 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run three nodes in this process, for a first look.
+    ///
+    /// They talk to each other over TCP and keep their data in folders of their own; a second start
+    /// finds it again. Ctrl-C ends them.
+    Demo(DemoArgs),
+    /// Run one node of a cluster.
+    ///
+    /// Ctrl-C or SIGTERM ends it: clients finish what they have begun. A second one ends it at once.
+    Serve(ServeArgs),
     /// Send one command to a node and print its reply; follows redirects.
     ///
     /// Prints as redis-cli does: for humans on a terminal, bare otherwise. Exits with 1 if the
     /// reply is an error.
     Client(ClientArgs),
+}
+
+/// `multiraft demo`
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// The first node's port for clients; the others take the next two. For each other, nodes use
+    /// the ports 10000 above.
+    #[arg(short, long, default_value_t = 7001, value_parser = clap::value_parser!(u16).range(1..=i64::from(PORT_MAX)))]
+    pub port: u16,
+    /// Where the nodes keep their data: in node-1, node-2 and node-3 below it.
+    #[arg(short, long, default_value = "./multiraft-demo", value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+/// `multiraft serve`
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "The file says who the node is, where it listens and keeps its data, and who the \
+                  others are; crates/server/node.example.toml shows every field."
+)]
+pub struct ServeArgs {
+    /// The node's configuration.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
 }
 
 /// `multiraft client`
@@ -70,7 +107,9 @@ mod tests {
     #[test]
     fn a_client_command_may_hold_hyphens() {
         let words = ["multiraft", "client", "-p", "1", "-h", "x", "EXPIRE", "k", "-1"];
-        let Command::Client(args) = Cli::try_parse_from(words).unwrap().command;
+        let Command::Client(args) = Cli::try_parse_from(words).unwrap().command else {
+            panic!("not a client");
+        };
         assert_eq!((args.port, &args.host[..]), (1, "x"));
         assert_eq!(args.words, ["EXPIRE", "k", "-1"]);
     }

@@ -1,14 +1,21 @@
 //! The `multiraft` command.
 //!
 //! - [`args`]: what may be typed.
+//! - [`demo`]: three nodes in one process; [`serve`]: one in a process of its own; [`run`]: what both
+//!   have in common.
 //! - [`client`]: one command to a running node; [`mod@format`]: replies for humans.
 //!
 //! Exit codes: 0 when all went well, 1 when something failed, 2 when what was typed makes no sense.
 
 pub mod args;
 pub mod client;
+pub mod demo;
 pub mod format;
+pub mod run;
+pub mod serve;
+mod signals;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -20,13 +27,15 @@ use args::{Cli, Command};
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let default = match cli.command {
-        Command::Client(_) => "warn",
+        Command::Serve(_) => "info",
+        Command::Demo(_) | Command::Client(_) => "warn",
     };
     let log = cli.log.as_deref().unwrap_or(default);
     match EnvFilter::try_new(log) {
         Ok(filter) => {
             let log = tracing_subscriber::fmt().with_env_filter(filter);
-            log.with_writer(std::io::stderr).init();
+            let is_terminal = std::io::stderr().is_terminal();
+            log.with_ansi(is_terminal).with_writer(std::io::stderr).init();
         }
         Err(error) => {
             eprintln!(
@@ -36,6 +45,8 @@ pub fn main() -> ExitCode {
         }
     }
     match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Client(args) => client::run(&args),
     }
 }

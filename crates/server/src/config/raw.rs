@@ -228,4 +228,4 @@ impl RawLimits {
 
 /// What may surround a value in an entry, an entry in a message and so on: keys, headers and
 /// lengths. Generous, since it decides only what is refused at start.
-const SURROUNDINGS_BYTES: u64 = 512;
+const SURROUNDINGS_BYTES: u64 = 1024;

@@ -153,7 +153,7 @@ fn times_and_limits_must_fit_together() {
         ),
         (
             "limits.entry_bytes_max = 524288",
-            "limits.entry_bytes_max is \"524288\", allowed is 524800 or more: it must hold \
+            "limits.entry_bytes_max is \"524288\", allowed is 525312 or more: it must hold \
              value_bytes_max and what surrounds it",
         ),
         ("limits.clients_max = 0", "limits.clients_max is \"0\", allowed is 1 or more"),

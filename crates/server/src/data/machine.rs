@@ -67,7 +67,7 @@ pub struct Applier {
 impl Applier {
     /// Applies payloads in log order and tells the result of each, as version 3 of the protocol
     /// writes it. Readers see all of them or none.
-    pub fn apply<'a>(&mut self, payloads: impl Iterator<Item = &'a [u8]>) -> Vec<Bytes> {
+    pub fn apply_payloads<'a>(&mut self, payloads: impl Iterator<Item = &'a [u8]>) -> Vec<Bytes> {
         let mut keyspace = self.keyspace.write();
         let spans = &mut self.spans;
         payloads.map(|payload| to_result(&apply(&mut keyspace, payload, spans))).collect()
@@ -132,7 +132,7 @@ mod tests {
         let keyspaces = keyspaces();
         let mut applier = keyspaces.applier(GroupId(1)).unwrap();
         let payloads = [payload(1, "SET k 1"), payload(2, "incr k"), payload(3, "GETDEL none")];
-        let results = applier.apply(payloads.iter().map(|payload| &payload[..]));
+        let results = applier.apply_payloads(payloads.iter().map(|payload| &payload[..]));
         assert_eq!(results, ["+OK\r\n", ":2\r\n", "_\r\n"]);
         let read = Read::Get { key: b"k" };
         let look = keyspaces.look(GroupId(1)).unwrap();
@@ -150,7 +150,7 @@ mod tests {
         let short = payload(9, "SET k");
         let bad = payload(9, "SET k v EX 0");
         let payloads = [&b""[..], b"\x02", &get, &unknown, &short, &bad];
-        let results = applier.apply(payloads.into_iter());
+        let results = applier.apply_payloads(payloads.into_iter());
         let expected = [
             "-ERR malformed log entry: version None, expected 1\r\n",
             "-ERR malformed log entry: version Some(2), expected 1\r\n",
@@ -167,7 +167,7 @@ mod tests {
     fn a_new_applier_begins_with_an_empty_keyspace() {
         let keyspaces = keyspaces();
         let entry = payload(1, "SET k 1");
-        keyspaces.applier(GroupId(1)).unwrap().apply([&entry[..]].into_iter());
+        keyspaces.applier(GroupId(1)).unwrap().apply_payloads([&entry[..]].into_iter());
         assert_eq!(keyspaces.look(GroupId(1)).unwrap().len(UnixMillis(0)), 1);
         keyspaces.applier(GroupId(1)).unwrap();
         assert!(keyspaces.look(GroupId(1)).unwrap().is_empty(UnixMillis(0)));

@@ -112,7 +112,7 @@ impl Replication for Fake {
                     return Err(WriteError::NotLeader);
                 }
                 let applier = state.appliers.get_mut(&group).unwrap();
-                Ok(applier.apply([&payload[..]].into_iter()).remove(0))
+                Ok(applier.apply_payloads([&payload[..]].into_iter()).remove(0))
             };
             writes.into_iter().zip(groups).map(write).collect()
         })

@@ -21,7 +21,7 @@ mod connection;
 #[cfg(test)]
 mod fake;
 pub mod info;
-mod join;
+pub(crate) mod join;
 pub mod listener;
 mod plan;
 pub mod replication;

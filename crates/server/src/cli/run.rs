@@ -1,0 +1,129 @@
+//! Nodes, from start to signal to end.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::process::ExitCode;
+
+use engine::{Failure, ShutdownError};
+use thiserror::Error;
+use types::NodeId;
+
+use super::signals::Signals;
+use crate::config::ConfigError;
+use crate::front::join::join_all;
+use crate::node::{BindError, Node, NodeError};
+
+/// Why `serve` or `demo` ended badly.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A port cannot be bound.
+    #[error("{error}; {advice}")]
+    Bind {
+        /// Which, and why.
+        error: BindError,
+        /// What to do.
+        advice: String,
+    },
+    /// A node does not start.
+    #[error("node {node} does not start: {error}")]
+    Start {
+        /// The node.
+        node: NodeId,
+        /// Why.
+        error: NodeError,
+    },
+    /// A node failed while it ran.
+    #[error("node {node} failed: {failure}")]
+    Failed {
+        /// The node.
+        node: NodeId,
+        /// Why.
+        failure: Failure,
+    },
+    /// A node did not end well.
+    #[error("node {node} did not end well: {error}")]
+    Stop {
+        /// The node.
+        node: NodeId,
+        /// Why.
+        error: ShutdownError,
+    },
+    /// The system refuses what every process needs.
+    #[error("cannot {doing}: {error}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// Runs what is to be run on a runtime of its own, and tells how it went.
+pub(crate) fn block_on(run: impl Future<Output = Result<(), RunError>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = runtime
+        .map_err(|error| RunError::System { doing: "start threads", error })
+        .and_then(|runtime| runtime.block_on(run));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("multiraft: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Listens for signals.
+///
+/// # Errors
+/// The system does not let us.
+pub(crate) fn signals() -> Result<Signals, RunError> {
+    Signals::new().map_err(|error| RunError::System { doing: "listen for signals", error })
+}
+
+/// Waits for a signal, or for a node to fail; then ends all nodes. A second signal ends the process
+/// at once.
+///
+/// # Errors
+/// What failed first.
+pub(crate) async fn until_signal(nodes: Vec<Node>, mut signals: Signals) -> Result<(), RunError> {
+    let failed = tokio::select! {
+        () = signals.next() => None,
+        failed = first_failure(&nodes) => Some(failed),
+    };
+    tracing::info!("stopping");
+    let stop = |node: Node| -> Pin<Box<dyn Future<Output = Result<(), RunError>> + Send>> {
+        Box::pin(async move {
+            let id = node.id();
+            node.stop().await.map_err(|error| RunError::Stop { node: id, error })
+        })
+    };
+    let stopped = tokio::select! {
+        stopped = join_all(nodes.into_iter().map(stop).collect()) => stopped,
+        () = signals.next() => {
+            eprintln!("multiraft: stopped at once; what was acknowledged is durable");
+            std::process::exit(1);
+        }
+    };
+    match failed {
+        Some((node, failure)) => Err(RunError::Failed { node, failure }),
+        None => stopped.into_iter().collect(),
+    }
+}
+
+async fn first_failure(nodes: &[Node]) -> (NodeId, Failure) {
+    let mut failures: Vec<_> = nodes.iter().map(|node| Box::pin(node.failed())).collect();
+    std::future::poll_fn(|context| {
+        for (node, failure) in nodes.iter().zip(&mut failures) {
+            if let std::task::Poll::Ready(failure) = failure.as_mut().poll(context) {
+                return std::task::Poll::Ready((node.id(), failure));
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}

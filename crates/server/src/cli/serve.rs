@@ -1,0 +1,43 @@
+//! One node in a process of its own.
+
+use std::process::ExitCode;
+
+use super::args::ServeArgs;
+use super::run::{self, RunError};
+use crate::config::Config;
+use crate::node::{Node, Sockets};
+
+/// `multiraft serve`
+pub fn run(args: &ServeArgs) -> ExitCode {
+    run::block_on(serve(args))
+}
+
+async fn serve(args: &ServeArgs) -> Result<(), RunError> {
+    let config = Config::load(&args.config)?;
+    let sockets = Sockets::bind(&config).map_err(|error| {
+        let field = error.role.field();
+        let file = args.config.display();
+        let advice = if error.is_taken() {
+            format!("stop that process, or change {field} in {file}")
+        } else {
+            format!("correct {field} in {file}")
+        };
+        RunError::Bind { error, advice }
+    })?;
+    let signals = run::signals()?;
+    let id = config.topology.me;
+    let start = Node::start(&config, sockets).await;
+    let node = start.map_err(|error| RunError::Start { node: id, error })?;
+    println!(
+        "multiraft node {id} of cluster {} serves clients on {}{}; data in {}",
+        config.topology.cluster,
+        config.redis_addr,
+        if config.peers.is_empty() {
+            " alone".to_owned()
+        } else {
+            format!(", other nodes on {}", config.peer_addr)
+        },
+        config.data_dir.display(),
+    );
+    run::until_signal(vec![node], signals).await
+}

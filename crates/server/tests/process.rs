@@ -1,0 +1,181 @@
+//! The program as it is started: the demo, one node alone, and one command to them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Built by cargo for this very test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_multiraft");
+/// No test waits longer for anything.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// The program, running; killed if the test fails.
+struct Running {
+    child: Child,
+    output: Option<mpsc::Receiver<String>>,
+}
+
+impl Running {
+    /// Starts the program and waits for a line of its output that contains `ready`.
+    fn start(args: &[&str], ready: &str) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.args(args).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap();
+        let output = lines(child.stdout.take().unwrap());
+        let mut seen = Vec::new();
+        loop {
+            match output.recv_timeout(BOUND) {
+                Ok(line) if line.contains(ready) => break,
+                Ok(line) => seen.push(line),
+                Err(error) => {
+                    let _ = child.kill();
+                    panic!("no {ready:?} in {seen:?}: {error}");
+                }
+            }
+        }
+        Self { child, output: Some(output) }
+    }
+
+    /// Sends SIGTERM and waits for the end; answers the exit code and the rest of the output.
+    fn terminate(mut self) -> (Option<i32>, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let rest: Vec<String> = self.output.take().unwrap().iter().collect();
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status.code(), rest.join("\n"));
+            }
+            assert!(began.elapsed() < BOUND, "it does not end");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The lines of an output as they come; ends when the output is closed.
+fn lines(output: ChildStdout) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines() {
+            if line.is_err() || sender.send(line.unwrap_or_default()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn run(args: &[&str]) -> Output {
+    Command::new(PROGRAM).args(args).output().unwrap()
+}
+
+/// Sends one command and tells its bare reply.
+fn client(port: u16, words: &[&str]) -> String {
+    let port = port.to_string();
+    let output = run(&[&["client", "-p", &port], words].concat());
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// A first port such that the demo's six ports are free at the moment. Somebody may take one
+/// before the demo does: ports of the demo are numbers, not sockets.
+fn demo_port() -> u16 {
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let own = u16::try_from(std::process::id() % 2_000).unwrap();
+    (0..500)
+        .map(|attempt| 20_000 + (own + attempt * 7) % 10_000)
+        .find(|port| (0..3).all(|offset| is_free(port + offset) && is_free(port + 10_000 + offset)))
+        .expect("some ports are free")
+}
+
+#[test]
+fn the_demo_answers_stops_cleanly_and_finds_its_data_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("demo");
+    let port = demo_port();
+    let port_text = port.to_string();
+    let args = ["demo", "--port", &port_text, "--data", data.to_str().unwrap()];
+
+    let demo = Running::start(&args, "Ctrl-C");
+    assert_eq!(client(port, &["set", "greeting", "hello"]), "OK");
+    assert_eq!(client(port + 1, &["get", "greeting"]), "hello");
+    let taken = run(&args);
+    assert_eq!(taken.status.code(), Some(1));
+    let error = String::from_utf8(taken.stderr).unwrap();
+    assert!(error.contains(&format!("127.0.0.1:{port}")) && error.contains("--port"), "{error}");
+    let (code, rest) = demo.terminate();
+    assert_eq!(code, Some(0));
+    assert!(rest.contains("Stopped."), "{rest}");
+
+    let demo = Running::start(&args, "Ctrl-C");
+    assert_eq!(client(port + 2, &["get", "greeting"]), "hello");
+    assert_eq!(demo.terminate().0, Some(0));
+    for node in 1..=3 {
+        assert!(data.join(format!("node-{node}")).is_dir());
+    }
+}
+
+fn write_config(folder: &Path, port: u16) -> String {
+    let file = folder.join("node.toml");
+    let data = folder.join("data");
+    let text = format!(
+        "cluster_id = \"alone\"\nnode_id = 1\ndata_dir = {data:?}\n\
+         redis_addr = \"127.0.0.1:{port}\"\npeer_addr = \"127.0.0.1:{}\"\n",
+        port + 10_000
+    );
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn one_node_alone_serves_all_slots() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = demo_port() + 3;
+    let config = write_config(folder.path(), port);
+    let args = ["serve", "--config", &config];
+    let node = Running::start(&args, "serves clients");
+    for key in ["a", "b", "c", "d"] {
+        assert_eq!(client(port, &["set", key, key]), "OK");
+    }
+    assert_eq!(client(port, &["dbsize"]), "4");
+    let taken = run(&args);
+    let error = String::from_utf8(taken.stderr).unwrap();
+    assert!(error.contains("redis_addr") && error.contains("node.toml"), "{error}");
+    assert_eq!(taken.status.code(), Some(1));
+    assert_eq!(node.terminate().0, Some(0));
+    let node = Running::start(&args, "serves clients");
+    assert_eq!(client(port, &["get", "c"]), "c");
+    assert_eq!(node.terminate().0, Some(0));
+}
+
+#[test]
+fn what_is_typed_wrongly_ends_with_2_and_what_fails_with_1() {
+    let code = |args: &[&str]| run(args).status.code();
+    assert_eq!(code(&["--help"]), Some(0));
+    assert_eq!(code(&["client", "--help"]), Some(0));
+    assert_eq!(code(&[]), Some(2));
+    assert_eq!(code(&["demo", "--port", "60000"]), Some(2));
+    assert_eq!(code(&["client"]), Some(2));
+    assert_eq!(code(&["client", "--log", "a=b=c", "ping"]), Some(2));
+    assert_eq!(code(&["serve", "--config", "/nowhere/node.toml"]), Some(1));
+    // A port that nobody listens on: ours, closed.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let mut refused = Command::new(PROGRAM);
+    let refused = refused.args(["client", "-p", &port, "ping"]).stderr(Stdio::piped());
+    let mut child = refused.spawn().unwrap();
+    let mut error = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(error.contains("cannot connect"), "{error}");
+}
