@@ -15,8 +15,10 @@ use super::demo::PORT_MAX;
     after_help = "Try it:\n  multiraft demo\n  multiraft client set greeting hello    (in another terminal)"
 )]
 pub struct Cli {
-    /// What is logged to stderr: off, error, warn, info, debug or trace [default: info for serve,
-    /// warn for the others]. Parts may differ, as in `info,engine=debug`.
+    /// How much is logged to stderr: off, error, warn, info, debug or trace
+    ///
+    /// By default `info` for serve and `warn` for the others. Parts may differ, as in
+    /// `info,engine=debug`.
     #[arg(long, global = true, value_name = "LEVEL")]
     pub log: Option<String>,
     /// What to do.
