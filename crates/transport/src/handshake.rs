@@ -62,9 +62,10 @@ pub(crate) async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
     if let Err(refusal) = judge(&hello) {
         return Err(refuse(stream, Some(hello.node), refusal).await);
     }
-    write(stream, &Message::Accepted).await?;
+    // Whoever refused may have left already: its reason can still be read when nothing can be sent.
+    let sent = write(stream, &Message::Accepted).await;
     match read(stream).await? {
-        Ok(Message::Accepted) => Ok(hello),
+        Ok(Message::Accepted) => sent.map(|()| hello),
         Ok(Message::Refused { reason }) => {
             Err(HandshakeError::RefusedByPeer { node: Some(hello.node), reason })
         }
@@ -170,6 +171,46 @@ mod tests {
             panic!("expected to refuse")
         };
         assert_eq!((node, Err(refusal)), (Some(NodeId(1)), judged()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refuser_stays_until_the_refused_leaves() {
+        let (mut a, mut b) = duplex(4096);
+        let two = hello(2);
+        let refusing = async {
+            let judged = |_: &_| Err(Refusal::Judged { reason: "no".to_owned() });
+            shake_hands(&mut b, &two, judged).await.unwrap_err();
+            drop(b);
+        };
+        let slow = async {
+            a.write_all(&Message::Hello(hello(1)).encode()).await.unwrap();
+            let reason = last_refusal(&mut a).await;
+            tokio::time::advance(LINGER / 2).await;
+            a.write_all(&Message::Accepted.encode()).await.expect("the refuser is still there");
+            drop(a);
+            reason
+        };
+        let ((), reason) = tokio::join!(refusing, slow);
+        assert_eq!(reason, "no");
+    }
+
+    #[tokio::test]
+    async fn reason_is_read_even_if_the_refuser_left() {
+        let (mut a, mut b) = duplex(4096);
+        for message in [Message::Hello(hello(2)), Message::Refused { reason: "no".to_owned() }] {
+            b.write_all(&message.encode()).await.unwrap();
+        }
+        // It takes our hello with it, and what we send afterwards breaks.
+        let error = shake_hands(&mut a, &hello(1), |_| {
+            drop(b);
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+        assert!(
+            matches!(&error, HandshakeError::RefusedByPeer { reason, .. } if reason == "no"),
+            "{error:?}"
+        );
     }
 
     #[tokio::test]

@@ -177,7 +177,11 @@ mod tests {
         peer.meet(boot(1)).unwrap();
         peer.meet(boot(2)).unwrap();
         let mut current = peer.take_inbound_turn(boot(2)).await.unwrap();
-        assert!(peer.take_inbound_turn(boot(1)).await.is_none());
+        tokio::select! {
+            biased;
+            turn = peer.take_inbound_turn(boot(1)) => assert!(turn.is_none()),
+            () = std::future::ready(()) => panic!("it must be turned away at once"),
+        }
         tokio::select! {
             biased;
             () = current.superseded() => panic!("the current connection was ended"),
