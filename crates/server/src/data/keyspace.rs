@@ -5,9 +5,8 @@
 //! scan whose cursor is a place, so that no write or growth disturbs it; the keys of a slot as a
 //! range; and no pause while a table grows.
 //!
-//! Invariants, all kept by `put` and `remove`: `len` and `counts` agree
-//! with the entries; `deadlines` holds (deadline, place) exactly for the entries that have one; the
-//! time never falls.
+//! Invariants: `len` and `counts` agree with the entries, which only `put` and `remove` add and take;
+//! `deadlines` holds (deadline, place) exactly for the entries that have one; the time never falls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use super::connection;
 use super::service::Service;
@@ -57,27 +57,50 @@ impl Listener {
 
 async fn accept(socket: TcpListener, service: Arc<Service>, mut stop: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    let mut is_short = false;
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
+            Some(ended) = connections.join_next() => {
+                note_panic(ended);
+                continue;
+            }
             stopped = stop.wait_for(|stop| *stop) => {
                 drop(stopped);
                 break;
             }
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer, &service, &stop, &mut connections),
+            Ok((stream, peer)) => {
+                is_short = false;
+                admit(stream, peer, &service, &stop, &mut connections);
+            }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a client");
+                // Said once, however often it is tried.
+                if !std::mem::replace(&mut is_short, true) {
+                    tracing::warn!(%error, "cannot accept clients");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     drop(socket);
-    let finish = async { while connections.join_next().await.is_some() {} };
+    let finish = async {
+        while let Some(ended) = connections.join_next().await {
+            note_panic(ended);
+        }
+    };
     if tokio::time::timeout(STOP_WAIT, finish).await.is_err() {
         connections.shutdown().await;
+    }
+}
+
+/// A connection that panics is our error; it must not go unseen.
+fn note_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection panicked");
     }
 }
 

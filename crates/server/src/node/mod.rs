@@ -16,6 +16,7 @@ use raft_core::{RawTiming, Timing, TimingError};
 use storage_redb::{Identity, OpenError, OptionsError, RawStoreOptions, Store, StoreOptions};
 use thiserror::Error;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use types::{GroupId, NodeId};
 
 pub use sockets::{BindError, Role, Sockets};
@@ -57,6 +58,7 @@ pub struct Node {
     engine: Engine,
     service: Arc<Service>,
     listener: Listener,
+    health: JoinHandle<()>,
 }
 
 impl Node {
@@ -101,7 +103,10 @@ impl Node {
         let service =
             Arc::new(Service::new(topology, keyspaces, replication, config.client_limits()));
         match Listener::start(sockets.clients, Arc::clone(&service)) {
-            Ok(listener) => Ok(Self { engine, service, listener }),
+            Ok(listener) => {
+                let health = tokio::spawn(watch_health(engine.clone(), Arc::clone(&service)));
+                Ok(Self { engine, service, listener, health })
+            }
             Err(error) => {
                 let _ = engine.shutdown().await;
                 Err(NodeError::Listener(error))
@@ -142,8 +147,18 @@ impl Node {
     /// # Errors
     /// The engine had failed, or does not end. What was acknowledged is durable all the same.
     pub async fn stop(self) -> Result<(), ShutdownError> {
+        self.health.abort();
         self.listener.stop().await;
         self.engine.shutdown().await
+    }
+}
+
+/// Lets the service see from when on a group has no leader, whether a client asks or not.
+async fn watch_health(engine: Engine, service: Arc<Service>) {
+    let mut leaders = engine.watch_leaders();
+    loop {
+        service.leaderless();
+        leaders.changed().await;
     }
 }
 
