@@ -12,7 +12,7 @@ use std::sync::Arc;
 use codec::{Checkpoint, CheckpointState, GroupItem, Item, Restored, Sequence};
 use hashbrown::HashMap;
 use raft_core::{Configuration, EntryRun, RestoredReplica, RunBody};
-use types::{GroupId, LogIndex};
+use types::{Generation, GroupId, LogId, LogIndex};
 
 use crate::error::MisuseFault;
 use crate::outline::Outline;
@@ -40,6 +40,15 @@ pub(crate) struct Piece {
     pub(crate) continues: bool,
 }
 
+/// What may go of a group's log with its next checkpoint.
+#[derive(Debug)]
+struct Release {
+    up_to: LogId,
+    configuration: Arc<Configuration>,
+    /// What the entries take of their records.
+    bytes: u64,
+}
+
 /// One group.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -49,8 +58,9 @@ pub(crate) struct Group {
     /// The configurations in the log, by rising index.
     pub(crate) configurations: Vec<(LogIndex, Arc<Configuration>)>,
     pub(crate) runs: RunList,
-    /// The first record with a change that its checkpoint does not contain; 0 if there is none.
-    dirty_since: u64,
+    release: Option<Release>,
+    /// The number of its wait for a checkpoint; 0 if its checkpoint contains every change.
+    wait: u64,
     /// The page that holds its checkpoint; 0 if there is none.
     page: u64,
 }
@@ -64,6 +74,36 @@ impl Group {
     /// The page that holds its checkpoint; 0 if there is none.
     pub(crate) const fn page(&self) -> u64 {
         self.page
+    }
+
+    /// The last entry that may go.
+    pub(crate) fn released(&self) -> Option<LogId> {
+        self.release.as_ref().map(|release| release.up_to)
+    }
+
+    /// Whether compaction up to `base` fits what was released: that is as good as gone, and taking
+    /// the log for another one there would make a difference only until it is.
+    pub(crate) fn agrees_with_release(&self, generation: Generation, base: LogId) -> bool {
+        let shape = &self.outline.shape;
+        self.outline.generation != Some(generation)
+            || self.released().is_none_or(|up_to| base.index > up_to.index)
+            || base.index <= shape.base().index
+            || shape.term_at(base.index) == Some(base.term)
+    }
+
+    /// Forgets everything up to `base`; everything at all if the log does not hold that entry.
+    fn compact(&mut self, base: LogId, configuration: &Arc<Configuration>, records: &mut Records) {
+        let end = self.end();
+        if !self.outline.shape.compact(base) {
+            return;
+        }
+        if self.end() == base.index {
+            self.forget_entries(records);
+        } else {
+            self.runs.release(base.index, end, records);
+            self.configurations.retain(|(index, _)| *index > base.index);
+        }
+        self.base_configuration = Arc::clone(configuration);
     }
 
     fn discard_from(&mut self, from: LogIndex, end: LogIndex, records: &mut Records) {
@@ -119,13 +159,25 @@ impl Group {
     }
 }
 
+/// A group that waits for a checkpoint.
+#[derive(Debug)]
+struct Wait {
+    seat: Seat,
+    /// Tells this wait from earlier ones of the same group.
+    number: u64,
+    /// The first record with a change that the group's checkpoint does not contain.
+    since: u64,
+}
+
 /// All groups, and the records that hold their entries.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     seats: HashMap<GroupId, Seat>,
     groups: Vec<Group>,
     pub(crate) records: Records,
-    dirty: VecDeque<(Seat, u64)>,
+    dirty: VecDeque<Wait>,
+    waits: u64,
+    released_bytes: u64,
     nobody: Arc<Configuration>,
 }
 
@@ -145,7 +197,8 @@ impl Ledger {
                 base_configuration: Arc::clone(&self.nobody),
                 configurations: Vec::new(),
                 runs: RunList::default(),
-                dirty_since: 0,
+                release: None,
+                wait: 0,
                 page: 0,
             });
             Seat(seat)
@@ -177,11 +230,15 @@ impl Ledger {
         let records = &mut self.records;
         let group = &mut self.groups[seat.number()];
         let end = group.end();
-        let base = group.outline.shape.base();
-        group.outline.advance(change)?;
         match &change.item {
-            Item::Create { .. } | Item::HardState(_) => {}
+            // A group's own copy of the rule: what is forgotten depends on what was there.
+            Item::Compact { base, configuration } => {
+                group.outline.check_generation(change.generation)?;
+                group.compact(*base, configuration, records);
+            }
+            Item::Create { .. } | Item::HardState(_) => group.outline.advance(change)?,
             Item::Append(run) => {
+                group.outline.advance(change)?;
                 group.discard_from(run.first, end, records);
                 for piece in pieces {
                     group.runs.append(piece.first, piece.place, piece.continues, records);
@@ -190,34 +247,74 @@ impl Ledger {
                     group.configurations.push((run.first, Arc::clone(configuration)));
                 }
             }
-            Item::Truncate { from } => group.discard_from(*from, end, records),
-            Item::Compact { base: new, configuration } => {
-                if group.outline.shape.base() != base {
-                    if group.end() == new.index {
-                        group.forget_entries(records);
-                    } else {
-                        group.runs.release(new.index, end, records);
-                        group.configurations.retain(|(index, _)| *index > new.index);
-                    }
-                    group.base_configuration = Arc::clone(configuration);
-                }
+            Item::Truncate { from } => {
+                group.outline.advance(change)?;
+                group.discard_from(*from, end, records);
             }
             Item::Remove => {
+                group.outline.advance(change)?;
                 group.forget_entries(records);
                 group.base_configuration = Arc::clone(&self.nobody);
             }
             Item::Moved(run) => {
+                group.outline.advance(change)?;
                 for piece in pieces {
                     group.point_at(run, *piece, records);
                 }
                 return Ok(());
             }
         }
-        if group.dirty_since == 0 {
-            group.dirty_since = sequence;
-            self.dirty.push_back((seat, sequence));
+        let (base, is_here) = (group.outline.shape.base(), group.outline.replica.is_some());
+        if group.released().is_some_and(|up_to| !is_here || up_to.index <= base.index) {
+            self.take_release(seat);
         }
+        self.soil(seat, sequence);
         Ok(())
+    }
+
+    /// Lets everything up to and including `up_to`, which the log holds, go with the group's next
+    /// checkpoint. Until then it is there, for readers too: what goes must go durably first.
+    pub(crate) fn release(
+        &mut self,
+        seat: Seat,
+        up_to: LogId,
+        configuration: Arc<Configuration>,
+        next_sequence: u64,
+    ) {
+        let group = &self.groups[seat.number()];
+        let from = group.released().unwrap_or(group.outline.shape.base()).index;
+        if up_to.index <= from {
+            return;
+        }
+        let found = group.runs.find(from.next(), up_to.index, group.end());
+        let places = found.filter_map(|found| found.place);
+        let more: u64 = places.map(|place| place.charge.bytes()).sum();
+        let bytes = more + self.take_release(seat).map_or(0, |release| release.bytes);
+        self.released_bytes += bytes;
+        let release = Release { up_to, configuration, bytes };
+        self.groups[seat.number()].release = Some(release);
+        self.soil(seat, next_sequence);
+    }
+
+    /// How many bytes of records go with checkpoints.
+    pub(crate) const fn released_bytes(&self) -> u64 {
+        self.released_bytes
+    }
+
+    fn take_release(&mut self, seat: Seat) -> Option<Release> {
+        let release = self.groups[seat.number()].release.take()?;
+        self.released_bytes -= release.bytes;
+        Some(release)
+    }
+
+    /// The group waits for a checkpoint, and keeps the records from that one on.
+    fn soil(&mut self, seat: Seat, sequence: u64) {
+        let group = &mut self.groups[seat.number()];
+        if group.wait == 0 {
+            self.waits += 1;
+            group.wait = self.waits;
+            self.dirty.push_back(Wait { seat, number: self.waits, since: sequence });
+        }
     }
 
     /// Takes an item of a record that the group's checkpoint contains: it changes nothing, but may
@@ -260,15 +357,22 @@ impl Ledger {
         true
     }
 
-    /// The state of a group that contains all records up to `upto`; none if it was never here.
+    /// The state of a group that contains all records up to `upto`, without what was released;
+    /// none if it was never here.
     pub(crate) fn checkpoint(&self, seat: Seat, upto: u64) -> Option<Checkpoint> {
         let group = self.group(seat);
         let Outline { generation, replica, hard_state, shape } = &group.outline;
+        let mut shape = shape.clone();
+        let mut configuration = &group.base_configuration;
+        if let Some(release) = &group.release {
+            shape.compact(release.up_to);
+            configuration = &release.configuration;
+        }
         let state = replica.map(|replica| CheckpointState {
             replica,
             hard_state: *hard_state,
             base: shape.base(),
-            base_configuration: Arc::clone(&group.base_configuration),
+            base_configuration: Arc::clone(configuration),
             last: shape.last(),
             terms: shape.terms().to_vec(),
         });
@@ -280,28 +384,37 @@ impl Ledger {
         })
     }
 
-    /// A checkpoint of the group, as it is, is durable in that page.
+    /// A checkpoint of the group, as it is, is durable in that page; what was released goes.
     pub(crate) fn checkpointed(&mut self, seat: Seat, page: u64) {
+        let release = self.take_release(seat);
         let group = &mut self.groups[seat.number()];
-        group.dirty_since = 0;
+        group.wait = 0;
         group.page = page;
+        if let Some(Release { up_to, configuration, .. }) = release {
+            group.compact(up_to, &configuration, &mut self.records);
+        }
     }
 
     /// The groups that changed since their last checkpoint, the longest wait first.
     pub(crate) fn dirty(&self) -> impl Iterator<Item = Seat> + '_ {
-        let waits = |(seat, since): &&(Seat, u64)| self.group(*seat).dirty_since == *since;
-        self.dirty.iter().filter(waits).map(|(seat, _)| *seat)
+        self.dirty.iter().filter(|wait| self.is_on(wait)).map(|wait| wait.seat)
     }
 
     /// The first record that a group waits for a checkpoint of; none if no group is dirty.
     pub(crate) fn dirty_since(&mut self) -> Option<u64> {
-        while let Some((seat, since)) = self.dirty.front() {
-            if self.groups[seat.number()].dirty_since == *since {
-                return Some(*since);
+        while let Some(wait) = self.dirty.front() {
+            if self.is_on(wait) {
+                return Some(wait.since);
             }
             self.dirty.pop_front();
         }
         None
+    }
+
+    /// Whether a wait has not ended yet: one that has ended leaves the list when it gets to the
+    /// front.
+    fn is_on(&self, wait: &Wait) -> bool {
+        self.group(wait.seat).wait == wait.number
     }
 
     /// All groups that are here, sorted.

@@ -86,7 +86,8 @@ impl Outline {
         Ok(())
     }
 
-    fn check_generation(&self, found: Generation) -> Result<(), MisuseFault> {
+    /// The change must be for this life of the group.
+    pub(crate) fn check_generation(&self, found: Generation) -> Result<(), MisuseFault> {
         match (self.generation, self.replica) {
             (Some(held), Some(_)) if held == found => Ok(()),
             (Some(held), Some(_)) => Err(MisuseFault::OtherGeneration { found, held }),

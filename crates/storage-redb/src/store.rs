@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use codec::{GroupItem, Item, PageWriter, WriteBatch, checkpoint_len, item_len};
 use raft_core::Configuration;
-use types::{BootId, Generation, GroupId, LogId, NodeId, StoreId};
+use types::{BootId, GroupId, LogId, NodeId, StoreId};
 
 use crate::error::{Misuse, MisuseFault, StoreError};
 use crate::ledger::{Ledger, Piece, Seat};
@@ -42,7 +42,6 @@ pub struct Store {
     is_new: bool,
     pages: Pages,
     mover: Mover,
-    releases: BTreeMap<GroupId, Release>,
     next_sequence: u64,
     staging: Staging,
     buffers: Vec<BytesMut>,
@@ -81,14 +80,6 @@ impl Drop for Store {
     }
 }
 
-/// What may go of one group's log.
-#[derive(Debug)]
-struct Release {
-    generation: Generation,
-    up_to: LogId,
-    configuration: Arc<Configuration>,
-}
-
 /// All that one commit writes and deletes.
 struct Plan {
     records: Vec<PackedRecord>,
@@ -119,7 +110,6 @@ impl Store {
             is_new,
             pages,
             mover: Mover::default(),
-            releases: BTreeMap::new(),
             next_sequence,
             staging: Staging::default(),
             buffers: Vec::new(),
@@ -194,9 +184,10 @@ impl Store {
         self.replace_meta(meta)
     }
 
-    /// Lets everything up to and including `up_to` go, with the next commit; `configuration` is the
-    /// one in force there. A crash before that commit only means that the log is longer. Something
-    /// that is gone already is not released again.
+    /// Lets everything up to and including `up_to` go; `configuration` is the one in force there.
+    /// It goes with the group's next checkpoint, which is written once enough can go that way, or
+    /// when there is nothing else to write; until then readers find it, and so does whoever opens
+    /// the store after a crash. Something that is gone already is not released again.
     ///
     /// # Errors
     /// [`StoreError::Misuse`] if the log does not hold that entry.
@@ -206,20 +197,33 @@ impl Store {
         up_to: LogId,
         configuration: Arc<Configuration>,
     ) -> Result<(), StoreError> {
+        self.release_all([(group, up_to, configuration)])
+    }
+
+    /// Releases of many groups at once, in less time than one by one.
+    ///
+    /// # Errors
+    /// As [`Store::release`]; those before the one that makes no sense are taken.
+    pub fn release_all(
+        &mut self,
+        releases: impl IntoIterator<Item = (GroupId, LogId, Arc<Configuration>)>,
+    ) -> Result<(), StoreError> {
         self.check_not_poisoned()?;
-        let ledger = self.shared.ledger.read();
-        let outline = ledger.seat(group).map(|seat| &ledger.group(seat).outline);
-        let alive = outline.and_then(|o| Some((o.generation?, o.replica.map(|_| &o.shape)?)));
-        let (generation, shape) = alive.ok_or_else(|| MisuseFault::UnknownGroup.of(group))?;
-        if up_to.index <= shape.base().index {
-            return Ok(());
-        }
-        if shape.term_at(up_to.index) != Some(up_to.term) {
-            return Err(MisuseFault::NotHeld { found: up_to }.of(group).into());
-        }
-        let pending = self.releases.get(&group);
-        if pending.is_none_or(|p| p.generation != generation || p.up_to.index < up_to.index) {
-            self.releases.insert(group, Release { generation, up_to, configuration });
+        let mut ledger = self.shared.ledger.write();
+        for (group, up_to, configuration) in releases {
+            let unknown = MisuseFault::UnknownGroup.of(group);
+            let seat = ledger.seat(group).ok_or(unknown)?;
+            let outline = &ledger.group(seat).outline;
+            if outline.replica.is_none() {
+                return Err(unknown.into());
+            }
+            if up_to.index <= outline.shape.base().index {
+                continue;
+            }
+            if outline.shape.term_at(up_to.index) != Some(up_to.term) {
+                return Err(MisuseFault::NotHeld { found: up_to }.of(group).into());
+            }
+            ledger.release(seat, up_to, configuration, self.next_sequence);
         }
         Ok(())
     }
@@ -227,9 +231,10 @@ impl Store {
     /// Makes everything in the batches durable, in their order, all of it or nothing. Returns once
     /// the disk has said so.
     ///
-    /// Effects: what was released goes with it; so do dead records, and within their budgets copies
-    /// out of records that are mostly dead, and checkpoints. With nothing to write it does only what
-    /// of these is due, and with nothing due it does not touch the disk.
+    /// Effects: dead records go with it, and within their budgets copies out of records that are
+    /// mostly dead, and checkpoints. With nothing to write it does a part of what there is to do
+    /// of that kind, due or not, and with nothing to do it does not touch the disk; so an idle
+    /// caller may call it until [`Store::counters`] tells of no more commits.
     ///
     /// # Errors
     /// [`StoreError::Misuse`]: nothing was written, and the store goes on. [`StoreError::Disk`]:
@@ -238,21 +243,20 @@ impl Store {
     pub fn commit(&mut self, batches: &[WriteBatch]) -> Result<(), StoreError> {
         self.check_not_poisoned()?;
         let batch = batches.iter().flat_map(|batch| &batch.items);
-        let releases = self.due_releases();
         self.seat_new_groups(batch.clone());
         let mut changes = Vec::new();
-        self.check(releases.iter().chain(batch), &mut changes)?;
+        self.check(batch, &mut changes)?;
+        let is_idle = changes.is_empty();
         let moved = self.mover.choose(&self.shared, &self.options);
         let moved = moved.map_err(|error| self.shared.fail("read", error))?;
         // Copies first: they are of the log as it is, before the changes.
         let copies = moved.iter().map(|item| (self.seat(item.group), item));
         let items: Vec<(Seat, &GroupItem)> = copies.chain(changes).collect();
-        let plan = self.plan(&items);
+        let plan = self.plan(&items, is_idle);
         if plan.records.is_empty() && plan.page.is_none() && plan.dead.is_empty() {
             return Ok(());
         }
         self.write(&plan).map_err(|error| self.shared.fail("write", error))?;
-        self.releases.clear();
         self.count(&plan, moved.len());
         self.apply(&items, plan);
         Ok(())
@@ -274,22 +278,6 @@ impl Store {
 
     fn seat(&self, group: GroupId) -> Seat {
         self.shared.ledger.read().seat(group).expect("the store holds what it moves")
-    }
-
-    /// The releases that still make sense, as changes.
-    fn due_releases(&self) -> Vec<GroupItem> {
-        let ledger = self.shared.ledger.read();
-        let due = self.releases.iter().filter_map(|(group, release)| {
-            let outline = &ledger.group(ledger.seat(*group)?).outline;
-            let is_held = outline.generation == Some(release.generation)
-                && outline.replica.is_some()
-                && outline.shape.base().index < release.up_to.index
-                && outline.shape.term_at(release.up_to.index) == Some(release.up_to.term);
-            let configuration = Arc::clone(&release.configuration);
-            let item = Item::Compact { base: release.up_to, configuration };
-            is_held.then_some(GroupItem { group: *group, generation: release.generation, item })
-        });
-        due.collect()
     }
 
     /// Gives groups that are created a place, so that all others are known to have one.
@@ -316,13 +304,18 @@ impl Store {
                 return Err(refused(MisuseFault::MovedByCaller));
             }
             let seat = ledger.seat(item.group).ok_or(refused(MisuseFault::UnknownGroup))?;
+            if let Item::Compact { base, .. } = &item.item
+                && !ledger.group(seat).agrees_with_release(item.generation, *base)
+            {
+                return Err(refused(MisuseFault::NotHeld { found: *base }));
+            }
             self.staging.outline(seat, &ledger).advance(item).map_err(refused)?;
             changes.push((seat, item));
         }
         Ok(())
     }
 
-    fn plan(&mut self, items: &[(Seat, &GroupItem)]) -> Plan {
+    fn plan(&mut self, items: &[(Seat, &GroupItem)], is_idle: bool) -> Plan {
         let bytes = items.iter().map(|(_, item)| item_len(item)).sum();
         let buffers = std::mem::take(&mut self.buffers);
         let sequence = self.next_sequence;
@@ -339,8 +332,9 @@ impl Store {
         // With fewer dead records to delete than could be, all others wait for checkpoints.
         let waits_for_checkpoints = dead.len() < deleted_max && {
             let deleted: u64 = dead.iter().map(|(_, slot)| ledger.records.bytes(*slot)).sum();
-            let pinned = ledger.records.dead_bytes() - deleted;
-            pinned > self.options.pinned_bytes_max.max(ledger.records.file_bytes() / 8)
+            let pinned = ledger.records.dead_bytes() - deleted + ledger.released_bytes();
+            let allowed = self.options.pinned_bytes_max.max(ledger.records.file_bytes() / 8);
+            pinned > if is_idle { 0 } else { allowed }
         };
         let page = self.page(&ledger, waits_for_checkpoints);
         Plan { records, packed, page, dead }

@@ -206,6 +206,7 @@ fn releasing_shrinks_the_log() {
     let commit_bytes = 50 * 300;
     assert!(store.log_bytes() < 12 * commit_bytes + (64 << 10), "{}", store.log_bytes());
     assert!(disk.image().len() < 4 << 20, "{}", disk.image().len());
+    rest(&mut store);
     let first = fetch(&store.reader(), request(50, 1, 9));
     assert!(matches!(first, Err(ReadError::Compacted { first, .. }) if first == LogIndex(392)));
 }
@@ -249,11 +250,48 @@ fn a_release_of_what_is_not_there_is_refused() {
     assert_eq!(misuse(release(1, id(2, 3))), MisuseFault::NotHeld { found: id(2, 3) });
     assert_eq!(misuse(release(1, id(1, 1))), MisuseFault::NotHeld { found: id(1, 1) });
     release(1, id(2, 2)).unwrap();
-    store.commit(&[]).unwrap();
+    rest(&mut store);
     store.release(GroupId(1), id(2, 1), configuration(1)).unwrap();
     let commits = store.counters().commits;
     store.commit(&[]).unwrap();
-    assert_eq!(store.counters().commits, commits, "nothing was due");
+    assert_eq!(store.counters().commits, commits, "nothing is left to do");
+}
+
+#[test]
+fn a_release_takes_effect_with_a_checkpoint_and_counts_at_once() {
+    let disk = SimDisk::new();
+    let (mut store, _) = open(&disk);
+    store.commit(&batch(&[create(1), append(1, 2, 1, &[b"a", b"b", b"c"])])).unwrap();
+    store.release(GroupId(1), id(2, 2), configuration(3)).unwrap();
+    store.commit(&batch(&[append(1, 2, 4, &[b"d"])])).unwrap();
+    assert_eq!(fetch(&store.reader(), request(1, 1, 9)).unwrap().len(), 4, "not enough to gain");
+    let mut refused = |item, fault| {
+        let refused = store.commit(&batch(&[item]));
+        assert!(matches!(refused, Err(StoreError::Misuse(misuse)) if misuse.fault == fault));
+    };
+    let compacted = MisuseFault::Compacted { found: LogIndex(2), base: LogIndex(2) };
+    refused(append(1, 3, 2, &[b"B"]), compacted);
+    refused(truncate(1, 2), compacted);
+    refused(compact(1, id(1, 2)), MisuseFault::NotHeld { found: id(1, 2) });
+    rest(&mut store);
+    assert_eq!(fetch(&store.reader(), request(1, 3, 9)).unwrap(), [b"c", b"d"]);
+    assert!(matches!(fetch(&store.reader(), request(1, 2, 9)), Err(ReadError::Compacted { .. })));
+    drop(store);
+    let (_, restored) = open(&disk);
+    assert_eq!(restored[0].replica.base, id(2, 2));
+    assert_eq!(restored[0].replica.base_configuration, configuration(3));
+}
+
+/// Lets a store do everything that there is to do.
+fn rest(store: &mut Store) {
+    for _ in 0..1000 {
+        let commits = store.counters().commits;
+        store.commit(&[]).unwrap();
+        if store.counters().commits == commits {
+            return;
+        }
+    }
+    panic!("the store never rests");
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod workload;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use codec::{GroupItem, Item, Restored};
+use codec::Restored;
 use storage_redb::sim_disk::SimDisk;
 use storage_redb::{Identity, OpenError, Store, StoreCounters, StoreError, StoreOptions};
 use types::{BootId, ClusterId, NodeId, StoreId};
@@ -20,7 +20,7 @@ use model::Model;
 use workload::Dice;
 
 /// How many cuts a run has at least.
-const CUTS_MIN: u64 = 5000;
+const CUTS_MIN: u64 = 10_000;
 /// How many cuts one disk lives through before the next seed starts with an empty one.
 const CUTS_PER_DISK: u64 = 25;
 /// The power goes at one of that many operations from the start on,
@@ -237,9 +237,9 @@ impl Story {
                 continue;
             };
             store.release(group, up_to, configuration.clone())?;
-            let generation = next.groups[&group].generation;
-            let item = Item::Compact { base: up_to, configuration };
-            next.apply(&GroupItem { group, generation, item });
+            // From now on it may be gone, whatever becomes of the batch.
+            self.model.release(group, up_to, configuration.clone());
+            next.release(group, up_to, configuration);
         }
         let batches = workload::batches(&mut self.dice, &mut next);
         self.in_flight = Some(next);
@@ -306,7 +306,9 @@ impl Story {
         if *store.peers() != self.model.peers {
             return Err(format!("peers are {:?}", store.peers()));
         }
-        let wanted = self.model.restored();
+        let mut model = self.model.clone();
+        model.settle_releases(restored);
+        let wanted = model.restored();
         if let Some((found, wanted)) = restored.iter().zip(&wanted).find(|(f, w)| f != w) {
             return Err(format!("found {found:?}, expected {wanted:?}"));
         }
@@ -314,6 +316,8 @@ impl Story {
             return Err(format!("{} groups, expected {}", restored.len(), wanted.len()));
         }
         let bytes_max = [1, 500, 1 << 20][usize::try_from(self.dice.below(3)).unwrap()];
-        self.model.compare_entries(&store.reader(), bytes_max)
+        model.compare_entries(&store.reader(), bytes_max)?;
+        self.model = model;
+        Ok(())
     }
 }

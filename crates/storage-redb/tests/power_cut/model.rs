@@ -24,6 +24,8 @@ pub(crate) struct Replica {
     pub(crate) base: LogId,
     pub(crate) base_configuration: Arc<Configuration>,
     pub(crate) entries: Vec<(Term, Body)>,
+    /// What was released, rising: the log may start behind any of these, or none.
+    pub(crate) releases: Vec<(LogId, Arc<Configuration>)>,
 }
 
 /// A group that is or was here.
@@ -49,7 +51,13 @@ impl Replica {
             base: LogId::ZERO,
             base_configuration: Arc::default(),
             entries: Vec::new(),
+            releases: Vec::new(),
         }
+    }
+
+    /// The first index that may still be overwritten.
+    pub(crate) fn first_open(&self) -> LogIndex {
+        self.releases.last().map_or(self.base, |(up_to, _)| *up_to).index.next()
     }
 
     pub(crate) fn last(&self) -> LogId {
@@ -83,6 +91,7 @@ impl Replica {
         self.entries = kept;
         self.base = base;
         self.base_configuration = Arc::clone(configuration);
+        self.releases.retain(|(up_to, _)| up_to.index > base.index);
     }
 
     fn restored(&self) -> RestoredReplica {
@@ -126,6 +135,30 @@ impl Model {
             Item::Compact { base, configuration } => replica.compact(*base, configuration),
             Item::Remove => group.replica = None,
             Item::Create { .. } | Item::Moved(_) => panic!("not among the workload's changes"),
+        }
+    }
+
+    /// Lets an entry and what is before it go.
+    pub(crate) fn release(&mut self, id: GroupId, up_to: LogId, with: Arc<Configuration>) {
+        let replica = self.groups.get_mut(&id).and_then(|group| group.replica.as_mut()).unwrap();
+        if up_to.index >= replica.first_open() {
+            replica.releases.push((up_to, with));
+        }
+    }
+
+    /// Takes what a store gave back as the word on which releases took effect; the others are
+    /// forgotten, as the store has forgotten them.
+    pub(crate) fn settle_releases(&mut self, restored: &[Restored]) {
+        for (id, group) in &mut self.groups {
+            let Some(replica) = &mut group.replica else { continue };
+            let releases = std::mem::take(&mut replica.releases);
+            let Some(found) = restored.iter().find(|restored| restored.group == *id) else {
+                continue;
+            };
+            let mut taken = releases.iter().filter(|(up_to, _)| found.replica.base == *up_to);
+            if let Some((up_to, configuration)) = taken.next() {
+                replica.compact(*up_to, configuration);
+            }
         }
     }
 

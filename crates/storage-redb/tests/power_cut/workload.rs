@@ -80,8 +80,8 @@ pub(crate) fn release(
     let replica = model.groups.get(&group)?.replica.as_ref()?;
     let count = replica.last().index.0 - replica.base.index.0;
     let index = replica.base.index.plus(count.saturating_sub(dice.below(4)));
-    (index > replica.base.index)
-        .then(|| (group, LogId::new(replica.term_at(index), index), configuration(dice)))
+    let up_to = LogId::new(replica.term_at(index), index);
+    (index > replica.base.index).then(|| (group, up_to, configuration_at(up_to)))
 }
 
 fn change(dice: &mut Dice, model: &Model) -> GroupItem {
@@ -96,7 +96,8 @@ fn change(dice: &mut Dice, model: &Model) -> GroupItem {
     let generation = known.map(|group| group.generation).unwrap();
     let last = replica.last();
     let count = last.index.0 - replica.base.index.0;
-    let near_end = LogIndex(last.index.next().0 - dice.below(count.min(4) + 1));
+    let open = last.index.next().0 - replica.first_open().0;
+    let near_end = LogIndex(last.index.next().0 - dice.below(open.min(4) + 1));
     let item = match dice.below(20) {
         0..10 => append(dice, replica, last.index.next()),
         10 | 11 => append(dice, replica, near_end),
@@ -105,13 +106,13 @@ fn change(dice: &mut Dice, model: &Model) -> GroupItem {
         16 | 17 => {
             let index = LogIndex(replica.base.index.0 + dice.below(count + 1));
             let base = LogId::new(replica.term_at(index), index);
-            Item::Compact { base, configuration: configuration(dice) }
+            Item::Compact { base, configuration: configuration_at(base) }
         }
         // A snapshot is installed: the log starts anew beyond its end, or disagrees with it.
         18 => {
-            let index = replica.base.index.plus(1 + dice.below(count + 3));
+            let index = replica.first_open().plus(dice.below(open + 3));
             let base = LogId::new(Term(last.term.0 + dice.below(2)), index);
-            Item::Compact { base, configuration: configuration(dice) }
+            Item::Compact { base, configuration: configuration_at(base) }
         }
         _ if dice.once_in(3) => Item::Remove,
         _ => append(dice, replica, last.index.next()),
@@ -153,6 +154,11 @@ fn hard_state(dice: &mut Dice, replica: &model::Replica) -> Item {
         HardState { term: Term(held.term.0 + 1 + dice.below(2)), vote }
     };
     Item::HardState(hard_state)
+}
+
+/// The configuration in force at an entry: always the same one, as in a log that was agreed on.
+fn configuration_at(id: LogId) -> Arc<Configuration> {
+    configuration(&mut Dice::new(id.index.0 << 32 | id.term.0))
 }
 
 fn configuration(dice: &mut Dice) -> Arc<Configuration> {
