@@ -16,7 +16,7 @@ use types::{Generation, GroupId, LogId, LogIndex};
 
 use crate::error::MisuseFault;
 use crate::outline::Outline;
-use crate::records::Records;
+use crate::records::{Charge, Records};
 use crate::runs::{Found, Place, RunList};
 use crate::shape::Shape;
 
@@ -45,7 +45,7 @@ pub(crate) struct Piece {
 struct Release {
     up_to: LogId,
     configuration: Arc<Configuration>,
-    /// What the entries take of their records.
+    /// About what the entries take of their records.
     bytes: u64,
 }
 
@@ -282,25 +282,26 @@ impl Ledger {
         next_sequence: u64,
     ) {
         let group = &self.groups[seat.number()];
-        let from = group.released().unwrap_or(group.outline.shape.base()).index;
-        if up_to.index <= from {
+        let base = group.outline.shape.base();
+        if up_to.index <= group.released().unwrap_or(base).index {
             return;
         }
-        let found = group.runs.find(from.next(), up_to.index, group.end());
-        let places = found.filter_map(|found| found.place);
-        let more: u64 = places.map(|place| place.charge.bytes()).sum();
-        let bytes = more + self.take_release(seat).map_or(0, |release| release.bytes);
+        // A share of all entries will do: it decides when, not what.
+        let (part, whole) = (up_to.index.0 - base.index.0, group.end().0 - base.index.0);
+        let bytes = Charge::of(group.runs.bytes()).share(part, whole).bytes();
+        self.take_release(seat);
         self.released_bytes += bytes;
         let release = Release { up_to, configuration, bytes };
         self.groups[seat.number()].release = Some(release);
         self.soil(seat, next_sequence);
     }
 
-    /// How many bytes of records go with checkpoints.
+    /// About how many bytes of records go with checkpoints.
     pub(crate) const fn released_bytes(&self) -> u64 {
         self.released_bytes
     }
 
+    /// Takes back what was released, to make it take effect or to forget it.
     fn take_release(&mut self, seat: Seat) -> Option<Release> {
         let release = self.groups[seat.number()].release.take()?;
         self.released_bytes -= release.bytes;

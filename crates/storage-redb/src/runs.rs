@@ -44,6 +44,8 @@ pub(crate) struct RunList {
     /// What `first` of every run counts from.
     origin: u64,
     runs: VecDeque<Run>,
+    /// The sum of all charges.
+    bytes: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +80,11 @@ impl RunList {
         self.runs.len()
     }
 
+    /// What all entries take of their records.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The first entry without a place, if any.
     pub(crate) fn hole(&self) -> Option<LogIndex> {
         let hole = self.runs.iter().find(|run| run.slot == NO_SLOT)?;
@@ -110,7 +117,7 @@ impl RunList {
         }
         let run = Run::new(self.relative(first), place);
         self.push(run);
-        records.add(place.slot, place.charge);
+        self.charge(place, records);
     }
 
     /// Gives `first..=last`, which lie within the log that ends at `end`, another place.
@@ -128,18 +135,16 @@ impl RunList {
             .then(|| self.part(from, end, self.first(from), first.prev()));
         let right = (last < self.last(to, end))
             .then(|| self.part(to, end, last.next(), self.last(to, end)));
-        for run in self.runs.range(from..=to) {
-            if let Some(place) = run.place() {
-                records.drop_run(place.slot, place.charge);
-            }
+        for position in from..=to {
+            self.drop_at(position, records);
         }
         for place in [left, right].into_iter().flatten().filter_map(Run::place) {
-            records.add(place.slot, place.charge);
+            self.charge(place, records);
         }
         let merges = continues && left.is_none() && self.extend(from, place, records);
         let new = if merges { None } else { Some(Run::new(self.relative(first), place)) };
         if new.is_some() {
-            records.add(place.slot, place.charge);
+            self.charge(place, records);
         }
         let mut parts = [left, new, right].into_iter().flatten();
         let mut position = from;
@@ -258,6 +263,7 @@ impl RunList {
         let Some(old) = before.place().filter(|old| old.slot == place.slot) else { return false };
         let charge = Charge::of(old.charge.bytes() + place.charge.bytes());
         *before = Run::new(before.first, Place { charge, ..old });
+        self.bytes = self.bytes + charge.bytes() - old.charge.bytes();
         records.recharge(old.slot, old.charge, charge);
         true
     }
@@ -265,13 +271,19 @@ impl RunList {
     fn replace_run(&mut self, position: usize, new: Run, records: &mut Records) {
         self.drop_at(position, records);
         if let Some(place) = new.place() {
-            records.add(place.slot, place.charge);
+            self.charge(place, records);
         }
         self.runs[position] = new;
     }
 
-    fn drop_at(&self, position: usize, records: &mut Records) {
+    fn charge(&mut self, place: Place, records: &mut Records) {
+        self.bytes += place.charge.bytes();
+        records.add(place.slot, place.charge);
+    }
+
+    fn drop_at(&mut self, position: usize, records: &mut Records) {
         if let Some(place) = self.runs[position].place() {
+            self.bytes -= place.charge.bytes();
             records.drop_run(place.slot, place.charge);
         }
     }
@@ -426,7 +438,7 @@ mod tests {
             assert_eq!(found, self.truth);
             let places = self.runs.runs.iter().filter_map(|run| run.place());
             let live: u64 = places.map(|place| place.charge.bytes()).sum();
-            assert_eq!(self.records.live_bytes(), live);
+            assert_eq!((self.records.live_bytes(), self.runs.bytes()), (live, live));
             let dead = self.records.dead_below(u64::MAX).map(|(_, slot)| slot);
             let mut needed: Vec<Slot> = self.truth.values().map(|(slot, _)| *slot).collect();
             needed.extend(dead);
