@@ -298,17 +298,7 @@ mod tests {
     use types::{NodeId, StoreId};
 
     use super::*;
-    use crate::strategies::{self, hex};
-
-    const GOLDEN: &str = "4d5250 01 04f4d67b
-        0700000000000000 02000000 0900000000000000 01
-        03000000 0500000000000000 01 03000000
-        0400000000000000 0200000000000000 0800000000000000
-        02000000 0500000000000000 0200000000000000 0700000000000000 0500000000000000
-        35000000 01
-        0100000000000000 03000000 0b00000000000000 a1000000000000000000000000000000
-        0000000000000000 0000000000000000
-        0800000000000000 01000000 0600000000000000 00";
+    use crate::strategies;
 
     fn golden_checkpoints() -> Vec<Checkpoint> {
         let replica = Replica { id: ReplicaId(3), node: NodeId(11), store: StoreId(0xa1) };
@@ -348,14 +338,14 @@ mod tests {
 
     #[test]
     fn page_has_its_golden_bytes() {
-        let golden = Bytes::from(hex(GOLDEN));
+        let golden = Bytes::from(strategies::documented("checkpoint page"));
         assert_eq!(page(4, &golden_checkpoints()), golden);
         assert_eq!(read_page(4, &golden), Ok(golden_checkpoints()));
     }
 
     #[test]
     fn wrong_pages_are_refused_by_name() {
-        let golden = Bytes::from(hex(GOLDEN));
+        let golden = page(4, &golden_checkpoints());
         assert!(matches!(read_page(5, &golden), Err(PageFault::Checksum { .. })));
         let changed = |at: usize, with: u8| {
             let mut bytes = golden.to_vec();

@@ -326,7 +326,8 @@ impl Store {
         let (records, packed, buffers) = packer.finish();
         self.buffers = buffers;
         let mut ledger = self.shared.ledger.write();
-        let deletable = ledger.dirty_since().unwrap_or(u64::MAX);
+        // The newest record stays, so that no sequence number is used twice.
+        let deletable = ledger.dirty_since().unwrap_or(u64::MAX).min(sequence - 1);
         let deleted_max = DELETED_MIN + 2 * records.len();
         let dead: Vec<_> = ledger.records.dead_below(deletable).take(deleted_max).collect();
         // With fewer dead records to delete than could be, all others wait for checkpoints.

@@ -20,7 +20,7 @@ use model::Model;
 use workload::Dice;
 
 /// How many cuts a run has at least.
-const CUTS_MIN: u64 = 10_000;
+const CUTS_MIN: u64 = 5000;
 /// How many cuts one disk lives through before the next seed starts with an empty one.
 const CUTS_PER_DISK: u64 = 25;
 /// The power goes at one of that many operations from the start on,
