@@ -8,4 +8,5 @@ mod failing;
 mod overload;
 mod serving;
 mod starting;
+mod storm;
 mod support;

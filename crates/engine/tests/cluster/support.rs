@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,6 +58,8 @@ struct JournalInner {
     /// Whether applying is held up.
     is_held: Mutex<bool>,
     released: Condvar,
+    /// Whether a state machine stands still.
+    stands_still: AtomicBool,
 }
 
 /// A command on which the state machine panics.
@@ -107,6 +110,11 @@ impl Journal {
         *self.inner.is_held.lock() = true;
     }
 
+    /// Whether a state machine has come to a command, and is held up.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.inner.stands_still.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn release(&self) {
         *self.inner.is_held.lock() = false;
         self.inner.released.notify_all();
@@ -136,6 +144,7 @@ impl Group for JournalGroup {
             {
                 let mut is_held = self.journal.inner.is_held.lock();
                 while *is_held {
+                    self.journal.inner.stands_still.store(true, Ordering::Relaxed);
                     self.journal.inner.released.wait(&mut is_held);
                 }
             }
@@ -284,7 +293,15 @@ impl Cluster {
         node.disk = node.disk.restart(id.0);
     }
 
-    /// Forgets a failed engine.
+    /// Forgets a failed engine, and leaves its disk as the machine finds it after a power cut.
+    pub(crate) async fn bury(&mut self, id: NodeId) {
+        let node = self.node_mut(id);
+        let engine = node.engine.take().expect("the node ran");
+        assert!(soon("shutdown", engine.shutdown()).await.is_err(), "it had failed");
+        node.disk = node.disk.restart(id.0);
+    }
+
+    /// Forgets an engine that was ended elsewhere.
     pub(crate) fn discard(&mut self, id: NodeId) {
         self.node_mut(id).engine = None;
     }
@@ -309,8 +326,13 @@ impl Cluster {
 
     /// Waits until one node leads the group.
     pub(crate) async fn await_leader(&self, group: GroupId) -> &Node {
-        until("a leader", || self.leader(group).is_some()).await;
-        self.leader(group).expect("it was there a moment ago")
+        let mut leader = None;
+        until("a leader", || {
+            leader = self.leader(group);
+            leader.is_some()
+        })
+        .await;
+        leader.expect("what was waited for")
     }
 
     /// Waits until every group has one leader.
