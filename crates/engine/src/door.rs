@@ -16,6 +16,7 @@ use types::{BootId, NodeId, StoreId};
 use crate::assignment::thread_of;
 use crate::budget::{Budget, Permit};
 use crate::failure::{Alarm, EngineState};
+use crate::leaders::Leaders;
 use crate::log_writer::LogGauge;
 use crate::messages::{Inbound, LogJob};
 use crate::peers::{Incarnation, Peers};
@@ -31,6 +32,7 @@ pub(crate) struct LinkDoor {
     pub(crate) gauge: Arc<LogGauge>,
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) counts: Arc<DoorCounts>,
+    pub(crate) leaders: Arc<Leaders>,
 }
 
 /// What happened at the door, counted since the start.
@@ -128,6 +130,7 @@ impl Events for LinkDoor {
 
     fn up(&self, node: NodeId, store: StoreId, boot: BootId) {
         self.peers.forget_refusal(node);
+        self.leaders.set_lost(node, false);
         let who = Incarnation { store, boot };
         if self.peers.meet(node, who) {
             // If the log writer has ended, so has everything that would count on it.
@@ -135,7 +138,9 @@ impl Events for LinkDoor {
         }
     }
 
-    fn down(&self, _node: NodeId) {}
+    fn down(&self, node: NodeId) {
+        self.leaders.set_lost(node, true);
+    }
 
     fn dropped(&self, to: NodeId, body: Bytes) {
         self.take(Way::DroppedTo(to), &body);
@@ -179,6 +184,7 @@ mod tests {
             gauge: Arc::new(LogGauge::new(0, &limits)),
             alarm: Arc::new(Alarm::new()),
             counts: Arc::default(),
+            leaders: Leaders::new(NodeId(1), vec![NodeId(1), PEER], 1),
         };
         Hall { door, workers: receivers, log: log_end }
     }

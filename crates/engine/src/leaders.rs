@@ -1,7 +1,8 @@
 //! Who leads which group, as this node knows it, readable without asking a worker.
 //!
 //! Invariants: a group's entry is written by its one worker only, and always whole; what is read is
-//! what that worker wrote, at most one turn old, until the node has ended: then nobody leads.
+//! what that worker wrote, at most one turn old, until the node has ended: then nobody leads. A
+//! leader to which there is no link is never fresh.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub(crate) struct Leaders {
     own: NodeId,
     /// Sorted; at most [`NODES_MAX`].
     nodes: Vec<NodeId>,
+    /// In the order of the nodes, whether the link to each went down.
+    lost: Vec<AtomicBool>,
     /// Group n is at n - 1.
     entries: Vec<AtomicU64>,
     has_ended: AtomicBool,
@@ -44,7 +47,9 @@ impl Leaders {
         assert!(nodes.len() <= NODES_MAX, "{} nodes, at most {NODES_MAX}", nodes.len());
         let entries = (0..groups).map(|_| AtomicU64::new(0)).collect();
         let (changes, _) = watch::channel(0);
-        Arc::new(Self { own, nodes, entries, has_ended: AtomicBool::new(false), changes })
+        let lost = nodes.iter().map(|_| AtomicBool::new(false)).collect();
+        let has_ended = AtomicBool::new(false);
+        Arc::new(Self { own, nodes, lost, entries, has_ended, changes })
     }
 
     /// What a worker was told. Who waits learns of it by [`Leaders::announce`].
@@ -64,6 +69,16 @@ impl Leaders {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// The link to `node` went down, or came up again. A process that dies takes its connections with
+    /// it, long before anybody misses its heartbeats: whoever is redirected by what stands here is
+    /// not sent there any more.
+    pub(crate) fn set_lost(&self, node: NodeId, is_lost: bool) {
+        let Ok(position) = self.nodes.binary_search(&node) else { return };
+        if self.lost[position].swap(is_lost, Ordering::AcqRel) != is_lost {
+            self.announce();
+        }
+    }
+
     /// This node has stopped, or failed: it knows nothing any more, whatever a worker in its last
     /// turn still writes.
     pub(crate) fn end(&self) {
@@ -75,14 +90,15 @@ impl Leaders {
         let entry = self.entry(group).filter(|_| !self.has_ended.load(Ordering::Acquire));
         let packed = entry.map_or(0, |entry| entry.load(Ordering::Acquire));
         let position = usize::try_from(packed & Packed::NODE_MASK).ok();
-        let leader = position
-            .and_then(|position| position.checked_sub(1))
-            .and_then(|position| self.nodes.get(position).copied());
+        let position = position.and_then(|position| position.checked_sub(1));
+        let leader = position.and_then(|position| self.nodes.get(position).copied());
+        let lost = position.and_then(|position| self.lost.get(position));
+        let is_lost = lost.is_some_and(|lost| lost.load(Ordering::Acquire));
         LeaderView {
             leader,
             term: Term(packed >> Packed::TERM_SHIFT),
             is_self: leader == Some(self.own),
-            is_fresh: packed & Packed::FRESH != 0,
+            is_fresh: packed & Packed::FRESH != 0 && !is_lost,
         }
     }
 
@@ -178,6 +194,32 @@ mod tests {
         leaders.end();
         assert!(watch.iter().all(|(_, view)| view.leader.is_none()));
         assert_eq!(pin!(watch.changed()).poll(&mut context), Poll::Ready(()));
+    }
+
+    #[test]
+    fn a_leader_whose_link_is_down_is_not_fresh() {
+        let leaders = leaders();
+        let leads = |node, is_self| LeaderView {
+            leader: Some(NodeId(node)),
+            term: Term(7),
+            is_self,
+            is_fresh: true,
+        };
+        leaders.set(GroupId(1), &leads(2, false));
+        leaders.set(GroupId(2), &leads(5, true));
+        let mut watch = LeaderWatch::new(leaders.clone());
+        let mut context = Context::from_waker(Waker::noop());
+        leaders.set_lost(NodeId(2), true);
+        leaders.set_lost(NodeId(9), true);
+        assert_eq!(pin!(watch.changed()).poll(&mut context), Poll::Ready(()));
+        let lost = LeaderView { is_fresh: false, ..leads(2, false) };
+        assert_eq!(leaders.view(GroupId(1)), lost);
+        assert_eq!(leaders.view(GroupId(2)), leads(5, true));
+        leaders.set_lost(NodeId(2), true);
+        assert_eq!(pin!(watch.changed()).poll(&mut context), Poll::Pending);
+        leaders.set_lost(NodeId(2), false);
+        assert_eq!(pin!(watch.changed()).poll(&mut context), Poll::Ready(()));
+        assert_eq!(leaders.view(GroupId(1)), leads(2, false));
     }
 
     proptest! {

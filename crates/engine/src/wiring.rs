@@ -128,7 +128,10 @@ impl Plan {
         let peers = Arc::new(Peers::new(store.peers()));
         let counts = Arc::new(DoorCounts::default());
         let gauge = Arc::new(LogGauge::new(store.log_bytes(), &self.limits));
+        let nodes = self.routing.nodes().to_vec();
+        let leaders = Leaders::new(self.node, nodes, self.routing.group_count());
         let events = Arc::new(LinkDoor {
+            leaders: leaders.clone(),
             workers: doors.iter().map(|door| door.inbound.clone()).collect(),
             log: log.clone(),
             frame_limits: self.limits.frame(),
@@ -151,7 +154,6 @@ impl Plan {
             limits: link_limits(&self.limits)?,
             events,
         })?;
-        let nodes = self.routing.nodes().to_vec();
         let (ended, _) = watch::channel(None);
         let inner = Inner {
             node: self.node,
@@ -165,7 +167,7 @@ impl Plan {
             appliers,
             reader,
             link,
-            leaders: Leaders::new(self.node, nodes, self.routing.group_count()),
+            leaders,
             alarm,
             gauge,
             peers,
