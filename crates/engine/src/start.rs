@@ -1,5 +1,6 @@
 //! How an engine starts: everything is checked and opened before the first thread runs.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -31,15 +32,19 @@ pub enum StartError {
         /// What.
         what: &'static str,
     },
-    /// A number is out of its range.
-    #[error("{field} is {found}, expected {expected}")]
-    Range {
-        /// Its name.
-        field: &'static str,
+    /// The tick is no legal one.
+    #[error("the tick is {found:?}, expected 1 to 60,000 whole milliseconds")]
+    Tick {
         /// What it is.
+        found: Duration,
+    },
+    /// The routing table has more nodes than an engine can tell apart.
+    #[error("the routing table has {found} nodes, expected at most {most}")]
+    TooManyNodes {
+        /// How many it has.
         found: usize,
-        /// What it may be.
-        expected: &'static str,
+        /// How many it may have.
+        most: usize,
     },
     /// The routing table does not have this node.
     #[error("node {node} is not in the routing table: correct the node id or the list of nodes")]
@@ -159,20 +164,16 @@ fn check_table(node: NodeId, routing: &RoutingTable) -> Result<(), StartError> {
         return Err(StartError::NotInTable { node });
     }
     if nodes.len() > NODES_MAX {
-        let (field, found) = ("the number of nodes", nodes.len());
-        return Err(StartError::Range { field, found, expected: "at most 65,534" });
+        return Err(StartError::TooManyNodes { found: nodes.len(), most: NODES_MAX });
     }
     Ok(())
 }
 
+/// The tick in milliseconds. No part of one, because what the store remembers of promises has none.
 fn check_tick(tick: Duration) -> Result<u64, StartError> {
-    let found = usize::try_from(tick.as_millis()).unwrap_or(usize::MAX);
     match u64::try_from(tick.as_millis()) {
-        Ok(tick_ms @ 1..=60_000) => Ok(tick_ms),
-        Ok(_) | Err(_) => {
-            let (field, expected) = ("the tick in milliseconds", "1 to 60,000");
-            Err(StartError::Range { field, found, expected })
-        }
+        Ok(tick_ms @ 1..=60_000) if tick == Duration::from_millis(tick_ms) => Ok(tick_ms),
+        Ok(_) | Err(_) => Err(StartError::Tick { found: tick }),
     }
 }
 
@@ -201,26 +202,25 @@ fn seed(store: &Store) -> u64 {
 fn open_groups<S: StateMachine>(
     node: NodeId,
     routing: &RoutingTable,
-    mut restored: Vec<Restored>,
+    restored: Vec<Restored>,
     state_machine: &S,
 ) -> Result<Hosted<S::Group>, StartError> {
-    restored.sort_unstable_by_key(|restored| restored.group);
+    let known: BTreeSet<GroupId> = restored.iter().map(|replica| replica.group).collect();
     let open = |spec: &GroupSpec| {
         let group = spec.group;
         state_machine.open(spec).map_err(|source| StartError::StateMachine { group, source })
     };
     let (mut mounts, mut states) = (Vec::new(), Vec::new());
-    for replica in &restored {
-        let spec = spec_of(replica, routing)?;
+    for replica in restored {
+        let spec = spec_of(&replica, routing)?;
         let (state, applied) = open(&spec)?;
         states.push((spec.group, state));
-        mounts.push((replica.clone(), applied));
+        mounts.push((replica, applied));
     }
     let mut to_found = Vec::new();
     for group in routing.groups() {
-        let is_known = restored.binary_search_by_key(&group, |one| one.group).is_ok();
         let replicas = routing.replicas_of(group);
-        if is_known || !replicas.contains(&node) {
+        if known.contains(&group) || !replicas.contains(&node) {
             continue;
         }
         let spec = GroupSpec::founded_by(group, replicas);
@@ -259,9 +259,9 @@ fn mount(
 ) -> Result<Vec<NodeLoop<Reply>>, StartError> {
     let mut nodes: Vec<MultiRaft> = (0..workers).map(|_| multi()).collect();
     for node in &mut nodes {
-        for (peer, (peer_store, _)) in store.peers() {
-            node.set_peer_store(*peer, *peer_store)
-                .expect("a new node knows no other store, and its own store lists no other for it");
+        let own = node.node_id();
+        for (peer, (peer_store, _)) in store.peers().iter().filter(|(peer, _)| **peer != own) {
+            node.set_peer_store(*peer, *peer_store).expect("a new node knows of no other store");
         }
     }
     for (restored, applied) in restored {

@@ -25,9 +25,9 @@ async fn what_is_missing_is_named() {
     let stranger = start(builder(NodeId(9), &table(3, 1)).store(store, restored));
     assert!(stranger.starts_with("node 9 is not in the routing table"), "{stranger}");
     let (store, restored) = open(&SimDisk::new(), ONE);
-    let tick = Duration::from_micros(1);
-    let hasty = start(builder(ONE, &table(1, 1)).store(store, restored).tick(tick));
-    assert_eq!(hasty, "the tick in milliseconds is 0, expected 1 to 60,000");
+    let tick = Duration::from_micros(1500);
+    let odd = start(builder(ONE, &table(1, 1)).store(store, restored).tick(tick));
+    assert_eq!(odd, "the tick is 1.5ms, expected 1 to 60,000 whole milliseconds");
 }
 
 #[tokio::test(flavor = "multi_thread")]
