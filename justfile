@@ -15,3 +15,7 @@ test *ARGS:
 # Three nodes in one process.
 demo *ARGS:
     cargo run --release --locked -- demo {{ ARGS }}
+
+# Runs whole clusters under faults, one per seed.
+sim seeds="1000":
+    cargo run --release -p sim -- --seeds {{seeds}}
