@@ -83,6 +83,8 @@ async fn nobody_votes_before_the_promises_of_the_last_run_have_run_out() {
     let promise = Duration::from_millis(200);
     let (store, _) = open(&cluster.nodes[0].disk, ONE);
     assert_eq!(u128::from(store.promise_max_ms()), promise.as_millis());
+    let remembered: Vec<NodeId> = store.peers().keys().copied().collect();
+    assert_eq!(remembered, [NodeId(2), NodeId(3)], "founding counted on them");
     drop(store);
     let begin = Instant::now();
     for id in ids {
