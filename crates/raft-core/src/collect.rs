@@ -10,32 +10,34 @@ impl RaftNode {
     /// Everything to be done since the last call; none if there is nothing. Each write, message and
     /// committed entry is handed out once.
     pub fn ready(&mut self) -> Option<Ready> {
+        let mut ready = Ready::default();
+        self.ready_into(&mut ready).then_some(ready)
+    }
+
+    /// The same, into a [`Ready`] that the caller keeps and whose memory serves again, for whoever
+    /// asks often: whatever it held is gone. Returns whether there is anything to be done.
+    pub fn ready_into(&mut self, ready: &mut Ready) -> bool {
+        ready.clear();
+        if matches!(self.role, RoleState::Halted) {
+            return false;
+        }
+        // What was said since the last time comes first; then the role speaks into the caller's
+        // memory, so that a message is laid down where it stays.
+        ready.messages.append(&mut self.common.outbox);
+        core::mem::swap(&mut self.common.outbox, &mut ready.messages);
         match &mut self.role {
             RoleState::Follower(follower) => follower.collect(&mut self.common),
             RoleState::Leader(leader) => leader.collect(&mut self.common),
-            RoleState::Candidate(_) => {}
-            RoleState::Halted => return None,
+            RoleState::Candidate(_) | RoleState::Halted => {}
         }
-        let committed = self.take_committed();
-        let write = self.take_write();
-        let role = self.role_change();
-        let common = &mut self.common;
-        let ready = Ready {
-            write,
-            messages: core::mem::take(&mut common.outbox),
-            committed,
-            reads: core::mem::take(&mut common.answers),
-            fetches: core::mem::take(&mut common.fetches),
-            role,
-        };
-        common.log.check();
-        let is_empty = ready.write.is_none()
-            && ready.messages.is_empty()
-            && ready.committed.is_empty()
-            && ready.reads.is_empty()
-            && ready.fetches.is_empty()
-            && ready.role.is_none();
-        (!is_empty).then_some(ready)
+        core::mem::swap(&mut self.common.outbox, &mut ready.messages);
+        ready.committed = self.take_committed();
+        ready.write = self.take_write();
+        ready.role = self.role_change();
+        ready.reads.append(&mut self.common.answers);
+        ready.fetches.append(&mut self.common.fetches);
+        self.common.log.check();
+        !ready.is_empty()
     }
 
     fn take_committed(&mut self) -> Vec<EntryRun> {

@@ -123,3 +123,25 @@ pub struct Ready {
     /// The newest role, if role, term or leader changed.
     pub role: Option<RoleChange>,
 }
+
+impl Ready {
+    /// Whether there is nothing to be done.
+    pub fn is_empty(&self) -> bool {
+        self.write.is_none()
+            && self.messages.is_empty()
+            && self.committed.is_empty()
+            && self.reads.is_empty()
+            && self.fetches.is_empty()
+            && self.role.is_none()
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.write = None;
+        self.messages.clear();
+        self.committed.clear();
+        self.reads.clear();
+        self.fetches.clear();
+        self.role = None;
+    }
+}
