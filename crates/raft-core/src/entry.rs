@@ -30,6 +30,10 @@ pub const ENTRY_HEADER_BYTES_MAX: usize = 6 + 12 + 16;
 /// The kind byte of a command; codec gives the other kinds of run bodies their own.
 pub const KIND_COMMAND: u8 = 1;
 
+/// How much memory a builder asks for at least: the short runs of a quiet group share it, so that
+/// most of them cost no allocation. A run keeps its piece alive, hence no more than that.
+const CHUNK_BYTES: usize = 1024;
+
 const FLAG_ROUTED: u8 = 1;
 const FLAG_SESSION: u8 = 2;
 
@@ -287,7 +291,10 @@ impl CommandsBuilder {
     pub fn push(&mut self, header: EntryHeader, payload: &[u8]) {
         let length = header.entry_len(payload.len()) - 4;
         let length = u32::try_from(length).expect("entries are limited far below 4 GiB");
-        self.bytes.reserve(4 + length as usize);
+        let needed = 4 + length as usize;
+        if self.bytes.capacity() - self.bytes.len() < needed {
+            self.bytes.reserve(needed.max(CHUNK_BYTES));
+        }
         self.bytes.put_u32_le(length);
         self.bytes.put_u8(KIND_COMMAND);
         let routed = if header.routed.is_some() { FLAG_ROUTED } else { 0 };
