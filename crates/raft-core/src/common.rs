@@ -100,11 +100,12 @@ impl Common {
     pub(crate) fn send(&mut self, to: ReplicaId, body: MessageBody) {
         let promises_vote =
             matches!(body, MessageBody::Vote { .. } | MessageBody::VoteResponse { granted: true });
-        let message = Message { from: self.me, to, term: self.term(), body };
-        let is_early = promises_vote || self.term() > self.writes.durable().term;
-        match self.writes.ticket_of(self.hard_state).filter(|_| is_early) {
-            Some(ticket) => self.held.push_back((ticket, message)),
-            None => self.outbox.push(message),
+        let (from, term) = (self.me, self.term());
+        let is_early = promises_vote || term > self.writes.durable().term;
+        let ticket = if is_early { self.writes.ticket_of(self.hard_state) } else { None };
+        match ticket {
+            Some(ticket) => self.held.push_back((ticket, Message { from, to, term, body })),
+            None => self.outbox.push(Message { from, to, term, body }),
         }
     }
 
