@@ -161,6 +161,10 @@ impl Leader {
             }
             self.peer(replica).map_or(0, |peer| peer.matched.0)
         };
+        let committed = common.log.committed().0;
+        if !quorum::is_reached(common.configuration(), |replica| matched(replica) > committed) {
+            return;
+        }
         let index = LogIndex(quorum::reached(common.configuration(), matched));
         // Entries of earlier terms are committed by the first one of the own term behind them.
         if index < self.term_start || !common.commit(index) {
