@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 
-use crate::log::Deliverable;
 use crate::raft::RoleState;
 use crate::{EntryRun, Fetch, FetchFor, RaftNode, Ready, Write};
 
@@ -31,8 +30,8 @@ impl RaftNode {
             RoleState::Candidate(_) | RoleState::Halted => {}
         }
         core::mem::swap(&mut self.common.outbox, &mut ready.messages);
-        ready.committed = self.take_committed();
-        ready.write = self.take_write();
+        self.take_committed(&mut ready.committed);
+        ready.write = self.take_write(ready.write.take());
         ready.role = self.role_change();
         ready.reads.append(&mut self.common.answers);
         ready.fetches.append(&mut self.common.fetches);
@@ -40,37 +39,34 @@ impl RaftNode {
         !ready.is_empty()
     }
 
-    fn take_committed(&mut self) -> Vec<EntryRun> {
+    fn take_committed(&mut self, committed: &mut Vec<EntryRun>) {
         let common = &mut self.common;
         let apply_bytes_max = common.settings.limits.apply_bytes_max;
-        let runs = if self.fetched.is_empty() {
-            match common.log.deliverable(apply_bytes_max) {
-                Deliverable::Nothing => return Vec::new(),
-                Deliverable::Runs(runs) => runs,
-                Deliverable::OnDisk(first, last) => {
-                    if !self.is_fetching_committed {
-                        self.is_fetching_committed = true;
-                        let (purpose, bytes_max) = (FetchFor::Apply, apply_bytes_max);
-                        common.fetches.push(Fetch { purpose, first, last, bytes_max });
-                    }
-                    return Vec::new();
-                }
+        if self.fetched.is_empty() {
+            if let Some((first, last)) = common.log.deliverable(apply_bytes_max, committed)
+                && !self.is_fetching_committed
+            {
+                self.is_fetching_committed = true;
+                let (purpose, bytes_max) = (FetchFor::Apply, apply_bytes_max);
+                common.fetches.push(Fetch { purpose, first, last, bytes_max });
             }
         } else {
-            core::mem::take(&mut self.fetched)
-        };
-        common.log.deliver(&runs);
-        runs
+            committed.append(&mut self.fetched);
+        }
+        common.log.deliver(committed);
     }
 
-    fn take_write(&mut self) -> Option<Write> {
+    /// What is to be written, its runs in the memory of the write before.
+    fn take_write(&mut self, before: Option<Write>) -> Option<Write> {
         let common = &mut self.common;
         let hard_state =
             Some(common.hard_state).filter(|hard_state| common.writes.is_news(*hard_state));
-        let runs = common.log.take_unwritten();
-        if hard_state.is_none() && runs.is_empty() {
+        if hard_state.is_none() && !common.log.has_unwritten() {
             return None;
         }
+        let mut runs = before.map(|write| write.runs).unwrap_or_default();
+        runs.clear();
+        common.log.take_unwritten(&mut runs);
         let span = runs.first().zip(runs.last()).map(|(first, last)| (first.first, last.last()));
         let ticket = common.writes.issue(hard_state, span);
         Some(Write { ticket, hard_state, runs })

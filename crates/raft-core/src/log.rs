@@ -21,16 +21,6 @@ use crate::{Commands, CommandsBuilder, Configuration, EntryHeader, EntryRun, Run
 /// Where a log is wanted from when nobody wants it.
 const NOBODY: LogIndex = LogIndex(u64::MAX);
 
-/// What stands between the commit index and the state machine.
-pub(crate) enum Deliverable {
-    /// Nothing, or the window of unapplied bytes is full.
-    Nothing,
-    /// Committed runs.
-    Runs(Vec<EntryRun>),
-    /// Committed entries that are no longer in memory, first and last.
-    OnDisk(LogIndex, LogIndex),
-}
-
 #[derive(Debug)]
 pub(crate) struct Log {
     terms: Terms,
@@ -204,14 +194,18 @@ impl Log {
         self.persisted = self.persisted.min(from.prev());
     }
 
-    /// Hands out the runs that no write has been issued for; empty if there are none.
-    pub(crate) fn take_unwritten(&mut self) -> Vec<EntryRun> {
-        if self.unwritten > self.last() {
-            return Vec::new();
+    /// Whether there are entries that no write has been issued for.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.unwritten <= self.last()
+    }
+
+    /// Adds the runs that no write has been issued for to `runs`.
+    pub(crate) fn take_unwritten(&mut self, runs: &mut Vec<EntryRun>) {
+        if self.has_unwritten() {
+            let from = self.cache.partition_point(|run| run.last() < self.unwritten);
+            self.unwritten = self.last().next();
+            runs.extend(self.cache.range(from..).cloned());
         }
-        let from = self.cache.partition_point(|run| run.last() < self.unwritten);
-        self.unwritten = self.last().next();
-        self.cache.range(from..).cloned().collect()
     }
 
     /// Everything up to `index` is durable now.
@@ -235,16 +229,19 @@ impl Log {
         self.committed.min(self.persisted)
     }
 
-    /// What is to be applied next, at most `apply_bytes_max` bytes ahead of what is applied.
-    pub(crate) fn deliverable(&self, apply_bytes_max: usize) -> Deliverable {
+    /// Adds what is to be applied next to `runs`, at most `apply_bytes_max` bytes ahead of what is
+    /// applied. First and last index if it is no longer in memory.
+    pub(crate) fn deliverable(
+        &self,
+        apply_bytes_max: usize,
+        runs: &mut Vec<EntryRun>,
+    ) -> Option<(LogIndex, LogIndex)> {
         let (first, last) = (self.delivered.next(), self.appliable());
         if first > last || self.applying_bytes >= apply_bytes_max {
-            return Deliverable::Nothing;
+            return None;
         }
-        match self.read(first, last, apply_bytes_max - self.applying_bytes) {
-            Some(runs) => Deliverable::Runs(runs),
-            None => Deliverable::OnDisk(first, last),
-        }
+        let bytes_max = apply_bytes_max - self.applying_bytes;
+        (!self.read_into(first, last, bytes_max, runs)).then_some((first, last))
     }
 
     /// Notes that `runs` go to the state machine; they must follow what was delivered before.
@@ -288,14 +285,25 @@ impl Log {
         last: LogIndex,
         bytes_max: usize,
     ) -> Option<Vec<EntryRun>> {
+        let mut found = Vec::new();
+        self.read_into(first, last, bytes_max, &mut found).then_some(found)
+    }
+
+    /// The same, added to `found`; false if `first` is no longer in memory.
+    fn read_into(
+        &self,
+        first: LogIndex,
+        last: LogIndex,
+        bytes_max: usize,
+        found: &mut Vec<EntryRun>,
+    ) -> bool {
         if first > last {
-            return Some(Vec::new());
+            return true;
         }
         if self.cache.front().is_none_or(|run| run.first > first) {
-            return None;
+            return false;
         }
         let from = self.cache.partition_point(|run| run.last() < first);
-        let mut found = Vec::new();
         let mut bytes_left = bytes_max;
         for run in self.cache.range(from..) {
             let Some(run) = run.slice(first, last) else { break };
@@ -309,7 +317,7 @@ impl Log {
             }
             break;
         }
-        Some(found)
+        true
     }
 
     /// Says from where on other replicas still want entries; none if nobody does. What neither
@@ -391,6 +399,18 @@ mod tests {
         Log::new(terms, Configurations::new(base, Vec::new()), LogIndex::ZERO, cache_bytes_max)
     }
 
+    fn take_unwritten(log: &mut Log) -> Vec<EntryRun> {
+        let mut runs = Vec::new();
+        log.take_unwritten(&mut runs);
+        runs
+    }
+
+    fn deliverable(log: &Log, apply_bytes_max: usize) -> Vec<EntryRun> {
+        let mut runs = Vec::new();
+        assert_eq!(log.deliverable(apply_bytes_max, &mut runs), None, "all is in memory");
+        runs
+    }
+
     #[test]
     fn proposals_of_a_turn_become_one_run() {
         let mut log = empty(1 << 20);
@@ -398,8 +418,8 @@ mod tests {
         log.propose(Term(1), EntryHeader::default(), b"b");
         assert_eq!(log.last(), LogIndex(2));
         assert_eq!(log.seal().map(|(last, _)| last), Some(LogIndex(2)));
-        assert_eq!(log.take_unwritten(), [commands(1, 1, &[b"a", b"b"])]);
-        assert!(log.take_unwritten().is_empty());
+        assert_eq!(take_unwritten(&mut log), [commands(1, 1, &[b"a", b"b"])]);
+        assert!(take_unwritten(&mut log).is_empty());
         log.check();
     }
 
@@ -407,12 +427,12 @@ mod tests {
     fn truncation_cuts_a_run_and_moves_persisted_back() {
         let mut log = empty(1 << 20);
         log.append(commands(1, 1, &[b"a", b"b", b"c"]));
-        log.take_unwritten();
+        take_unwritten(&mut log);
         log.persist(LogIndex(3));
         log.truncate(LogIndex(3));
         assert_eq!((log.last(), log.persisted()), (LogIndex(2), LogIndex(2)));
         log.append(commands(3, 2, &[b"x"]));
-        assert_eq!(log.take_unwritten(), [commands(3, 2, &[b"x"])]);
+        assert_eq!(take_unwritten(&mut log), [commands(3, 2, &[b"x"])]);
         let all = log.read(LogIndex(1), LogIndex(3), 1 << 20).unwrap();
         assert_eq!(all, [commands(1, 1, &[b"a", b"b"]), commands(3, 2, &[b"x"])]);
         log.check();
@@ -433,7 +453,7 @@ mod tests {
         log.append(commands(1, 1, &[&[0; 90]]));
         log.append(commands(2, 1, &[&[0; 90]]));
         assert!(log.read(LogIndex(1), LogIndex(2), 1 << 20).is_some());
-        log.take_unwritten();
+        take_unwritten(&mut log);
         log.persist(LogIndex(1));
         assert!(log.read(LogIndex(1), LogIndex(2), 1 << 20).is_none());
         assert!(log.read(LogIndex(2), LogIndex(2), 1 << 20).is_some());
@@ -460,16 +480,16 @@ mod tests {
         let mut log = empty(1 << 20);
         log.append(commands(1, 1, &[&[0; 100]]));
         log.append(commands(2, 1, &[&[0; 100]]));
-        log.take_unwritten();
+        take_unwritten(&mut log);
         log.commit(LogIndex(2));
-        assert!(matches!(log.deliverable(100), Deliverable::Nothing), "nothing is durable");
+        assert!(deliverable(&log, 100).is_empty(), "nothing is durable");
         log.persist(LogIndex(2));
-        let Deliverable::Runs(runs) = log.deliverable(100) else { panic!("a run is due") };
+        let runs = deliverable(&log, 100);
         assert_eq!(runs.len(), 1);
         log.deliver(&runs);
-        assert!(matches!(log.deliverable(100), Deliverable::Nothing), "the window is full");
+        assert!(deliverable(&log, 100).is_empty(), "the window is full");
         log.apply(LogIndex(1));
-        assert!(matches!(log.deliverable(100), Deliverable::Runs(_)));
+        assert_eq!(deliverable(&log, 100).len(), 1);
         log.apply(LogIndex(2));
         assert_eq!(log.applied(), LogIndex(1), "what was not delivered cannot be applied");
         log.check();

@@ -135,9 +135,8 @@ impl Ready {
             && self.role.is_none()
     }
 
-    /// Forgets everything and keeps the memory.
+    /// Forgets everything but the write, whose memory the next one takes over, and keeps the memory.
     pub(crate) fn clear(&mut self) {
-        self.write = None;
         self.messages.clear();
         self.committed.clear();
         self.reads.clear();
