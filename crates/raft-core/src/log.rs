@@ -306,6 +306,13 @@ impl Log {
         let from = self.cache.partition_point(|run| run.last() < first);
         let mut bytes_left = bytes_max;
         for run in self.cache.range(from..) {
+            let (cost, run_last) = (run.cost(), run.last());
+            if run.first >= first && run_last <= last && cost <= bytes_left {
+                // All of it, as nearly always.
+                bytes_left -= cost;
+                found.push(run.clone());
+                continue;
+            }
             let Some(run) = run.slice(first, last) else { break };
             if run.cost() <= bytes_left {
                 bytes_left -= run.cost();
