@@ -194,7 +194,8 @@ fn take_run(common: &mut Common, run: EntryRun) {
     if mismatch <= log.last() {
         log.truncate(mismatch);
     }
-    if let Some(missing) = run.slice(mismatch, last) {
+    let missing = if mismatch == run.first { Some(run) } else { run.slice(mismatch, last) };
+    if let Some(missing) = missing {
         log.append(missing);
     }
 }
