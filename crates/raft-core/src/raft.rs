@@ -199,40 +199,47 @@ impl RaftNode {
             self.become_follower(Some(from));
         }
         let common = &mut self.common;
-        let transition = match (&mut self.role, body) {
-            (RoleState::Leader(_), MessageBody::Append { .. } | MessageBody::Heartbeat { .. }) => {
-                return Err(StepError::Impossible { what: "a second leader of this term" });
+        let second_leader = StepError::Impossible { what: "a second leader of this term" };
+        let mut transition = Transition::Stay;
+        // What does not concern the role answers a question of an earlier one.
+        match body {
+            MessageBody::Append { prev, commit, runs } => match &mut self.role {
+                RoleState::Follower(follower) => follower.append(common, from, prev, commit, runs)?,
+                RoleState::Leader(_) => return Err(second_leader),
+                RoleState::Candidate(_) | RoleState::Halted => {}
+            },
+            MessageBody::Heartbeat { commit, round } => match &mut self.role {
+                RoleState::Follower(follower) => follower.heartbeat(common, from, commit, round)?,
+                RoleState::Leader(_) => return Err(second_leader),
+                RoleState::Candidate(_) | RoleState::Halted => {}
+            },
+            MessageBody::Accepted { matched } => {
+                if let RoleState::Leader(leader) = &mut self.role {
+                    leader.accepted(common, from, matched)?;
+                }
             }
-            (RoleState::Follower(follower), MessageBody::Append { prev, commit, runs }) => {
-                follower.append(common, from, prev, commit, runs)?;
-                Transition::Stay
+            MessageBody::Rejected { prev, hint } => {
+                if let RoleState::Leader(leader) = &mut self.role {
+                    leader.rejected(common, from, prev, hint);
+                }
             }
-            (RoleState::Follower(follower), MessageBody::Heartbeat { commit, round }) => {
-                follower.heartbeat(common, from, commit, round)?;
-                Transition::Stay
+            MessageBody::HeartbeatResponse { round } => {
+                if let RoleState::Leader(leader) = &mut self.role {
+                    leader.heartbeat_response(common, from, round);
+                }
             }
-            (RoleState::Leader(leader), MessageBody::Accepted { matched }) => {
-                leader.accepted(common, from, matched)?;
-                Transition::Stay
+            MessageBody::VoteResponse { granted } => {
+                if let RoleState::Candidate(candidate) = &mut self.role {
+                    transition = candidate.vote_response(common, from, granted);
+                }
             }
-            (RoleState::Leader(leader), MessageBody::Rejected { prev, hint }) => {
-                leader.rejected(common, from, prev, hint);
-                Transition::Stay
+            MessageBody::PreVoteResponse { next_term, granted } => {
+                if let RoleState::Candidate(candidate) = &mut self.role {
+                    transition = candidate.pre_vote_response(common, from, next_term, granted);
+                }
             }
-            (RoleState::Leader(leader), MessageBody::HeartbeatResponse { round }) => {
-                leader.heartbeat_response(common, from, round);
-                Transition::Stay
-            }
-            (RoleState::Candidate(candidate), MessageBody::VoteResponse { granted }) => {
-                candidate.vote_response(common, from, granted)
-            }
-            (
-                RoleState::Candidate(candidate),
-                MessageBody::PreVoteResponse { next_term, granted },
-            ) => candidate.pre_vote_response(common, from, next_term, granted),
-            // An answer to a question of an earlier role.
-            _ => Transition::Stay,
-        };
+            MessageBody::PreVote { .. } | MessageBody::Vote { .. } => {}
+        }
         self.transition(transition);
         Ok(())
     }
