@@ -53,7 +53,9 @@ impl RaftNode {
         } else {
             committed.append(&mut self.fetched);
         }
-        common.log.deliver(committed);
+        if !committed.is_empty() {
+            common.log.deliver(committed);
+        }
     }
 
     /// What is to be written, its runs in the memory of the write before.

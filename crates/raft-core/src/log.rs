@@ -338,8 +338,10 @@ impl Log {
     /// while it is above its limit.
     fn evict(&mut self) {
         let done = self.delivered.min(self.wanted_from.prev());
-        while let Some(run) = self.cache.front().filter(|run| run.last() <= self.persisted) {
-            if run.last() > done && self.cache_bytes <= self.cache_bytes_max {
+        while let Some(run) = self.cache.front() {
+            let last = run.last();
+            let is_wanted = last > done && self.cache_bytes <= self.cache_bytes_max;
+            if is_wanted || last > self.persisted {
                 break;
             }
             self.cache_bytes -= run.cost();

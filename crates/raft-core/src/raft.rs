@@ -204,7 +204,9 @@ impl RaftNode {
         // What does not concern the role answers a question of an earlier one.
         match body {
             MessageBody::Append { prev, commit, runs } => match &mut self.role {
-                RoleState::Follower(follower) => follower.append(common, from, prev, commit, runs)?,
+                RoleState::Follower(follower) => {
+                    follower.append(common, from, prev, commit, runs)?
+                }
                 RoleState::Leader(_) => return Err(second_leader),
                 RoleState::Candidate(_) | RoleState::Halted => {}
             },
