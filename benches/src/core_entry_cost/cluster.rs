@@ -14,6 +14,8 @@ pub(crate) const NODES: usize = 3;
 /// One replica of one group, of either implementation.
 pub(crate) trait Replica {
     type Message;
+    /// What a node keeps between two calls of `work`, for all its groups.
+    type Scratch: Default;
 
     /// Asks for leadership.
     fn campaign(&mut self);
@@ -26,7 +28,7 @@ pub(crate) trait Replica {
 
     /// Does all that is to be done: reports writes persisted at once, applies what is committed and
     /// reports that, hands messages to `send` with the position of the node they go to.
-    fn work(&mut self, send: impl FnMut(usize, Self::Message));
+    fn work(&mut self, scratch: &mut Self::Scratch, send: impl FnMut(usize, Self::Message));
 
     /// Lets one heartbeat interval pass.
     fn beat(&mut self);
@@ -53,12 +55,13 @@ struct Envelope<M> {
     message: M,
 }
 
-struct Node<R> {
+struct Node<R: Replica> {
     /// One per group, by the group's number.
     replicas: Vec<R>,
     /// The groups that have work, each once.
     touched: Vec<usize>,
     is_touched: Vec<bool>,
+    scratch: R::Scratch,
 }
 
 impl<R: Replica> Node<R> {
@@ -73,7 +76,8 @@ impl<R: Replica> Node<R> {
     fn work(&mut self, sent: &mut [Vec<Envelope<R::Message>>; NODES]) {
         for group in self.touched.drain(..) {
             self.is_touched[group] = false;
-            self.replicas[group].work(|to, message| sent[to].push(Envelope { group, message }));
+            self.replicas[group]
+                .work(&mut self.scratch, |to, message| sent[to].push(Envelope { group, message }));
         }
     }
 }
@@ -104,6 +108,7 @@ impl<R: Replica> Cluster<R> {
             replicas,
             touched: Vec::with_capacity(groups),
             is_touched: vec![false; groups],
+            scratch: R::Scratch::default(),
         });
         let none = || [(); NODES].map(|()| Vec::new());
         Self { nodes, inboxes: none(), sent: none(), groups, batch: batch.into(), proposed: 0 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use raft_core::{
-    Configuration, EntryHeader, EntryRun, Message, RaftNode, Replica as Member, Role, RunBody,
-    Settings,
+    Configuration, EntryHeader, EntryRun, Message, RaftNode, Ready, Replica as Member, Role,
+    RunBody, Settings,
 };
 use types::{NodeId, ReplicaId, StoreId, Tick};
 
@@ -69,6 +69,7 @@ impl Ours {
 
 impl Replica for Ours {
     type Message = Message;
+    type Scratch = Ready;
 
     fn campaign(&mut self) {
         self.node.campaign();
@@ -83,15 +84,15 @@ impl Replica for Ours {
         self.node.step(message).expect("replicas send each other what they accept");
     }
 
-    fn work(&mut self, mut send: impl FnMut(usize, Message)) {
-        while let Some(ready) = self.node.ready() {
+    fn work(&mut self, ready: &mut Ready, mut send: impl FnMut(usize, Message)) {
+        while self.node.ready_into(ready) {
             assert!(ready.fetches.is_empty(), "everything still needed is in memory");
-            for message in ready.messages {
+            for message in ready.messages.drain(..) {
                 send(message.to.0 as usize - 1, message);
             }
             self.apply(&ready.committed);
             // Only a completed write can bring anything more.
-            let Some(write) = ready.write else { break };
+            let Some(write) = &ready.write else { break };
             self.node.persisted(write.ticket);
         }
     }

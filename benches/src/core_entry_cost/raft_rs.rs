@@ -93,6 +93,7 @@ fn position(message: &Message) -> usize {
 
 impl Replica for Theirs {
     type Message = Message;
+    type Scratch = ();
 
     fn campaign(&mut self) {
         self.node.campaign().expect("a voter may campaign");
@@ -107,7 +108,7 @@ impl Replica for Theirs {
         self.node.step(message).expect("replicas send each other what they accept");
     }
 
-    fn work(&mut self, mut send: impl FnMut(usize, Message)) {
+    fn work(&mut self, (): &mut (), mut send: impl FnMut(usize, Message)) {
         if !self.node.has_ready() {
             return;
         }
