@@ -11,7 +11,7 @@ mod workload;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use codec::Restored;
+use codec::{Restored, WriteBatch};
 use storage_redb::sim_disk::SimDisk;
 use storage_redb::{Identity, OpenError, Store, StoreCounters, StoreError, StoreOptions};
 use types::{BootId, ClusterId, NodeId, StoreId};
@@ -185,7 +185,7 @@ impl Story {
                 }
                 let Ok((reopened, restored)) = self.open() else { break };
                 store = reopened;
-                self.check(&store, &restored).unwrap_or_else(|what| {
+                self.check(&mut store, &restored).unwrap_or_else(|what| {
                     panic!("seed {}, reopened after a clean end: {what}", self.seed)
                 });
                 self.seen.clean_reopens += 1;
@@ -261,16 +261,16 @@ impl Story {
                 continue;
             }
             self.disk.keep_power();
-            let (store, restored) = opened.unwrap_or_else(|error| {
+            let (mut store, restored) = opened.unwrap_or_else(|error| {
                 panic!("seed {}: the store does not open: {error}", self.seed)
             });
-            self.settle(&store, &restored);
+            self.settle(&mut store, &restored);
             return store;
         }
     }
 
     /// Finds out whether what was in flight is there.
-    fn settle(&mut self, store: &Store, restored: &[Restored]) {
+    fn settle(&mut self, store: &mut Store, restored: &[Restored]) {
         let Err(what) = self.check(store, restored) else {
             self.seen.lost_in_flight += u64::from(self.in_flight.take().is_some());
             return;
@@ -298,7 +298,7 @@ impl Story {
     }
 
     /// Compares a store just opened with the model.
-    fn check(&mut self, store: &Store, restored: &[Restored]) -> Result<(), String> {
+    fn check(&mut self, store: &mut Store, restored: &[Restored]) -> Result<(), String> {
         assert_eq!(self.store_id, Some(store.store_id()), "seed {}", self.seed);
         if store.promise_max_ms() != self.model.promise_max_ms {
             return Err(format!("promise_max_ms is {}", store.promise_max_ms()));
@@ -317,6 +317,12 @@ impl Story {
         }
         let bytes_max = [1, 500, 1 << 20][usize::try_from(self.dice.below(3)).unwrap()];
         model.compare_entries(&store.reader(), bytes_max)?;
+        for removed in model.removed() {
+            let refused = store.commit(&[WriteBatch { items: vec![removed.clone()] }]);
+            if !matches!(refused, Err(StoreError::Misuse(_))) {
+                return Err(format!("{removed:?} was here before: {refused:?}"));
+            }
+        }
         self.model = model;
         Ok(())
     }

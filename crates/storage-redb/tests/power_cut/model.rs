@@ -171,6 +171,18 @@ impl Model {
         here.collect()
     }
 
+    /// Creations that the store must refuse: of each group that was removed, with the generation
+    /// that it had.
+    pub(crate) fn removed(&self) -> Vec<GroupItem> {
+        let gone = self.groups.iter().filter(|(_, group)| group.replica.is_none());
+        let create = |(id, group): (&GroupId, &Group)| GroupItem {
+            group: *id,
+            generation: group.generation,
+            item: Item::Create { replica: ReplicaId(1) },
+        };
+        gone.map(create).collect()
+    }
+
     /// Compares every entry of every group with what a reader brings; says what differs.
     pub(crate) fn compare_entries(&self, reader: &Reader, bytes_max: usize) -> Result<(), String> {
         for (id, group) in &self.groups {

@@ -61,8 +61,13 @@ pub(crate) fn batches(dice: &mut Dice, model: &mut Model) -> Vec<WriteBatch> {
     let mut batches = Vec::new();
     for _ in 0..dice.below(3) + 1 {
         let mut batch = WriteBatch::default();
+        let mut group = GroupId(1);
         for _ in 0..dice.below(5) {
-            let change = change(dice, model);
+            // Often the same again: later changes of a record that undo earlier ones.
+            if !dice.once_in(3) {
+                group = GroupId(1 + dice.below(GROUPS));
+            }
+            let change = change(dice, model, group);
             model.apply(&change);
             batch.items.push(change);
         }
@@ -84,8 +89,7 @@ pub(crate) fn release(
     (index > replica.base.index).then(|| (group, up_to, configuration_at(up_to)))
 }
 
-fn change(dice: &mut Dice, model: &Model) -> GroupItem {
-    let group = GroupId(1 + dice.below(GROUPS));
+fn change(dice: &mut Dice, model: &Model, group: GroupId) -> GroupItem {
     let known = model.groups.get(&group);
     let Some(replica) = known.and_then(|group| group.replica.as_ref()) else {
         let last = known.map_or(0, |group| group.generation.0);
