@@ -12,11 +12,11 @@ use std::sync::Arc;
 use codec::{Checkpoint, CheckpointState, GroupItem, Item, Restored, Sequence};
 use hashbrown::HashMap;
 use raft_core::{Configuration, EntryRun, RestoredReplica, RunBody};
-use types::{Generation, GroupId, LogId, LogIndex};
+use types::{GroupId, LogId, LogIndex};
 
 use crate::error::MisuseFault;
 use crate::outline::Outline;
-use crate::records::{Charge, Records};
+use crate::records::Records;
 use crate::runs::{Found, Place, RunList};
 use crate::shape::Shape;
 
@@ -81,14 +81,32 @@ impl Group {
         self.release.as_ref().map(|release| release.up_to)
     }
 
-    /// Whether compaction up to `base` fits what was released: that is as good as gone, and taking
-    /// the log for another one there would make a difference only until it is.
-    pub(crate) fn agrees_with_release(&self, generation: Generation, base: LogId) -> bool {
-        let shape = &self.outline.shape;
-        self.outline.generation != Some(generation)
-            || self.released().is_none_or(|up_to| base.index > up_to.index)
-            || base.index <= shape.base().index
-            || shape.term_at(base.index) == Some(base.term)
+    /// What was released is as good as gone: a change may not touch it, since whether it is there
+    /// when the change is made depends on when the next checkpoint is written.
+    pub(crate) fn check_release(&self, change: &GroupItem) -> Result<(), MisuseFault> {
+        let Some(up_to) = self.released().filter(|_| self.is_of_life(change)) else {
+            return Ok(());
+        };
+        let untouched = |found: LogIndex| {
+            let compacted = MisuseFault::Compacted { found, base: up_to.index };
+            if found > up_to.index { Ok(()) } else { Err(compacted) }
+        };
+        match &change.item {
+            Item::Append(run) => untouched(run.first),
+            Item::Truncate { from } => untouched(*from),
+            Item::Compact { base, .. } => {
+                let shape = &self.outline.shape;
+                let agrees = base.index > up_to.index
+                    || base.index <= shape.base().index
+                    || shape.term_at(base.index) == Some(base.term);
+                if agrees { Ok(()) } else { Err(MisuseFault::NotHeld { found: *base }) }
+            }
+            Item::Create { .. } | Item::HardState(_) | Item::Remove | Item::Moved(_) => Ok(()),
+        }
+    }
+
+    fn is_of_life(&self, change: &GroupItem) -> bool {
+        self.outline.generation == Some(change.generation)
     }
 
     /// Forgets everything up to `base`; everything at all if the log does not hold that entry.
@@ -286,9 +304,9 @@ impl Ledger {
         if up_to.index <= group.released().unwrap_or(base).index {
             return;
         }
-        // A share of all entries will do: it decides when, not what.
+        // What they take on average will do: it decides when, not what.
         let (part, whole) = (up_to.index.0 - base.index.0, group.end().0 - base.index.0);
-        let bytes = Charge::of(group.runs.bytes()).share(part, whole).bytes();
+        let bytes = group.runs.bytes() / whole * part;
         self.take_release(seat);
         self.released_bytes += bytes;
         let release = Release { up_to, configuration, bytes };
@@ -330,7 +348,7 @@ impl Ledger {
         piece: Piece,
     ) -> Option<LogIndex> {
         let group = &mut self.groups[seat.number()];
-        if group.outline.generation != Some(change.generation) {
+        if !group.is_of_life(change) {
             return None;
         }
         let (Item::Append(run) | Item::Moved(run)) = &change.item else { return None };

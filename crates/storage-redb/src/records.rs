@@ -1,10 +1,11 @@
 //! The records of the log as the index sees them: how much of each is still needed.
 //!
 //! Invariants: a record's `runs` counts the index runs that point into it and `live_bytes` sums
-//! their charges; a record is in `dead` exactly if `runs` is 0, in `sparse` exactly if it is less
-//! than a quarter live but not dead; the sums say what the sets hold. A slot is reused only
-//! after its record was removed, which takes a dead one: no run ever points into another record
-//! than the one it was made for.
+//! their charges. Once [`Records::settle`] was called after the last change, a record is in `dead`
+//! exactly if `runs` is 0, in `sparse` exactly if it is less than a quarter live but not dead, and
+//! the sums say what the sets hold; a commit changes thousands of runs of a few records, so this is
+//! seen to once and not with each. A slot is reused only after its record was removed, which takes
+//! a dead one: no run ever points into another record than the one it was made for.
 
 use std::collections::BTreeMap;
 
@@ -69,15 +70,34 @@ struct Record {
     live_bytes: u64,
     file_bytes: u32,
     runs: u32,
+    /// The set that it is in.
+    class: Class,
+    /// It waits in `unsettled`.
+    is_unsettled: bool,
+}
+
+/// How much of a record is still needed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Class {
+    /// A quarter at least; also what a record is when it is entered.
+    Live,
+    /// Less than a quarter; so many bytes of the file are lost with it.
+    Sparse { lost: u32 },
+    /// Nothing.
+    Dead,
 }
 
 impl Record {
-    const fn is_sparse(&self) -> bool {
-        self.runs > 0 && self.live_bytes < self.file_bytes as u64 / 4
-    }
-
-    const fn wasted_bytes(&self) -> u64 {
-        (self.file_bytes as u64).saturating_sub(self.live_bytes)
+    fn due_class(&self) -> Class {
+        if self.runs == 0 {
+            return Class::Dead;
+        }
+        match u32::try_from(self.live_bytes) {
+            Ok(live) if live < self.file_bytes / 4 => {
+                Class::Sparse { lost: self.file_bytes - live }
+            }
+            _ => Class::Live,
+        }
     }
 }
 
@@ -88,6 +108,7 @@ pub(crate) struct Records {
     vacant: Vec<Slot>,
     dead: BTreeMap<u64, Slot>,
     sparse: BTreeMap<u64, Slot>,
+    unsettled: Vec<Slot>,
     file_bytes: u64,
     live_bytes: u64,
     dead_bytes: u64,
@@ -95,9 +116,16 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Enters a record that takes `file_bytes` of the file; it is dead until a run points into it.
+    /// Enters a record that takes `file_bytes` of the file.
     pub(crate) fn insert(&mut self, sequence: u64, file_bytes: u32) -> Slot {
-        let record = Record { sequence, live_bytes: 0, file_bytes, runs: 0 };
+        let record = Record {
+            sequence,
+            live_bytes: 0,
+            file_bytes,
+            runs: 0,
+            class: Class::Live,
+            is_unsettled: true,
+        };
         let slot = if let Some(slot) = self.vacant.pop() {
             self.slab[slot.0 as usize] = record;
             slot
@@ -107,8 +135,7 @@ impl Records {
             Slot(slot)
         };
         self.file_bytes += u64::from(file_bytes);
-        self.dead_bytes += u64::from(file_bytes);
-        self.dead.insert(sequence, slot);
+        self.unsettled.push(slot);
         slot
     }
 
@@ -124,28 +151,58 @@ impl Records {
 
     /// A run points into the record from now on.
     pub(crate) fn add(&mut self, slot: Slot, charge: Charge) {
-        self.change(slot, |record| {
-            record.runs += 1;
-            record.live_bytes += charge.bytes();
-        });
+        let record = self.change(slot);
+        record.runs += 1;
+        record.live_bytes += charge.bytes();
         self.live_bytes += charge.bytes();
     }
 
     /// A run no longer points into the record.
     pub(crate) fn drop_run(&mut self, slot: Slot, charge: Charge) {
-        self.change(slot, |record| {
-            record.runs -= 1;
-            record.live_bytes -= charge.bytes();
-        });
+        let record = self.change(slot);
+        record.runs -= 1;
+        record.live_bytes -= charge.bytes();
         self.live_bytes -= charge.bytes();
     }
 
     /// A run grew or shrank.
     pub(crate) fn recharge(&mut self, slot: Slot, old: Charge, new: Charge) {
-        self.change(slot, |record| {
-            record.live_bytes = record.live_bytes + new.bytes() - old.bytes();
-        });
+        let record = self.change(slot);
+        record.live_bytes = record.live_bytes + new.bytes() - old.bytes();
         self.live_bytes = self.live_bytes + new.bytes() - old.bytes();
+    }
+
+    /// Makes sets and sums true after changes.
+    pub(crate) fn settle(&mut self) {
+        while let Some(slot) = self.unsettled.pop() {
+            let record = &mut self.slab[slot.0 as usize];
+            record.is_unsettled = false;
+            let (sequence, bytes) = (record.sequence, u64::from(record.file_bytes));
+            let before = record.class;
+            record.class = record.due_class();
+            match before {
+                Class::Live => {}
+                Class::Sparse { lost } => {
+                    self.sparse_bytes -= u64::from(lost);
+                    self.sparse.remove(&sequence);
+                }
+                Class::Dead => {
+                    self.dead_bytes -= bytes;
+                    self.dead.remove(&sequence);
+                }
+            }
+            match record.class {
+                Class::Live => {}
+                Class::Sparse { lost } => {
+                    self.sparse_bytes += u64::from(lost);
+                    self.sparse.insert(sequence, slot);
+                }
+                Class::Dead => {
+                    self.dead_bytes += bytes;
+                    self.dead.insert(sequence, slot);
+                }
+            }
+        }
     }
 
     /// The sequence number of the record in a slot.
@@ -188,34 +245,13 @@ impl Records {
         self.sparse_bytes
     }
 
-    /// Changes a record and keeps the sets and sums true.
-    fn change(&mut self, slot: Slot, change: impl FnOnce(&mut Record)) {
+    fn change(&mut self, slot: Slot) -> &mut Record {
         let record = &mut self.slab[slot.0 as usize];
-        let before = *record;
-        change(record);
-        let after = *record;
-        if before.is_sparse() {
-            self.sparse_bytes -= before.wasted_bytes();
+        if !record.is_unsettled {
+            record.is_unsettled = true;
+            self.unsettled.push(slot);
         }
-        if after.is_sparse() {
-            self.sparse_bytes += after.wasted_bytes();
-        }
-        match (before.is_sparse(), after.is_sparse()) {
-            (false, true) => drop(self.sparse.insert(after.sequence, slot)),
-            (true, false) => drop(self.sparse.remove(&after.sequence)),
-            (true, true) | (false, false) => {}
-        }
-        match (before.runs, after.runs) {
-            (0, 1) => {
-                self.dead.remove(&after.sequence);
-                self.dead_bytes -= u64::from(after.file_bytes);
-            }
-            (1, 0) => {
-                self.dead.insert(after.sequence, slot);
-                self.dead_bytes += u64::from(after.file_bytes);
-            }
-            _ => {}
-        }
+        record
     }
 }
 
@@ -247,11 +283,14 @@ mod tests {
         let (big, small) = (Charge::of(3000), Charge::of(500));
         records.add(slot, big);
         records.add(slot, small);
+        records.settle();
         assert_eq!((records.dead_bytes(), records.sparse_bytes()), (0, 0));
         records.drop_run(slot, big);
+        records.settle();
         assert_eq!(records.sparse().collect::<Vec<_>>(), [(9, slot)]);
         assert_eq!(records.sparse_bytes(), 4096 - small.bytes());
         records.drop_run(slot, small);
+        records.settle();
         assert_eq!((records.sparse_bytes(), records.live_bytes()), (0, 0));
         assert_eq!(records.dead_below(10).collect::<Vec<_>>(), [(9, slot)]);
         assert_eq!(records.dead_below(9).count(), 0);
@@ -266,6 +305,7 @@ mod tests {
         let mut records = Records::default();
         let slot = records.insert(1, 4096);
         records.add(slot, Charge::of(1));
+        records.settle();
         records.remove(slot);
     }
 }

@@ -84,7 +84,8 @@ pub(crate) fn replay(database: &Database) -> Result<Replayed, ReplayError> {
         Err(TableError::TableDoesNotExist(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    let Replay { ledger, pages, newest, .. } = replay;
+    let Replay { mut ledger, pages, newest, .. } = replay;
+    ledger.records.settle();
     if let Some((group, index)) = ledger.missing_entry() {
         let what = format!("no record holds group {group}, index {index}");
         return Err(ReplayError::Damaged(what));

@@ -458,6 +458,7 @@ mod tests {
             }
             for change in &changes {
                 pair.apply(change);
+                pair.records.settle();
                 pair.check();
             }
         }

@@ -22,8 +22,7 @@ impl Staging {
         self.of_seat.resize(seats_len, (0, 0));
     }
 
-    /// A group as the batch has left it so far. What was released counts as gone: it may go with
-    /// this very commit.
+    /// A group as the batch has left it so far.
     pub(crate) fn outline(&mut self, seat: Seat, ledger: &Ledger) -> &mut Outline {
         let (batch, copy) = self.of_seat[seat.number()];
         if batch == self.batch {
@@ -35,12 +34,7 @@ impl Staging {
             self.copies.push(Outline::default());
         }
         self.of_seat[seat.number()] = (self.batch, copy);
-        let group = ledger.group(seat);
-        let staged = &mut self.copies[copy];
-        staged.copy_from(&group.outline);
-        if let Some(up_to) = group.released() {
-            staged.shape.compact(up_to);
-        }
-        staged
+        self.copies[copy].copy_from(&ledger.group(seat).outline);
+        &mut self.copies[copy]
     }
 }

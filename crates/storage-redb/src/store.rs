@@ -304,11 +304,7 @@ impl Store {
                 return Err(refused(MisuseFault::MovedByCaller));
             }
             let seat = ledger.seat(item.group).ok_or(refused(MisuseFault::UnknownGroup))?;
-            if let Item::Compact { base, .. } = &item.item
-                && !ledger.group(seat).agrees_with_release(item.generation, *base)
-            {
-                return Err(refused(MisuseFault::NotHeld { found: *base }));
-            }
+            ledger.group(seat).check_release(item).map_err(refused)?;
             self.staging.outline(seat, &ledger).advance(item).map_err(refused)?;
             changes.push((seat, item));
         }
@@ -442,6 +438,7 @@ impl Store {
             let applied = ledger.apply(*seat, item, &pieces, sequence);
             applied.expect("every change was checked before it was written");
         }
+        ledger.records.settle();
     }
 }
 
