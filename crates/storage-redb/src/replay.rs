@@ -54,6 +54,8 @@ struct Replay {
     /// What each group's checkpoint contains, by seat; 0 if it has none.
     upto: Vec<u64>,
     newest: u64,
+    /// The groups of the present record's items.
+    seats: Vec<Seat>,
 }
 
 /// The group and last index of a record's last item, if it has entries and its last one is in the
@@ -127,11 +129,19 @@ impl Replay {
         let slot = self.ledger.records.insert(sequence, bytes);
         let items = RecordReader::open(Sequence(sequence), record)
             .map_err(|error| damaged(error.to_string()))?;
+        // Step by step and not item by item: groups are found in memory all over the place, and
+        // the processor looks for several at once only if nothing of another kind is between.
+        let items = items.collect::<Result<Vec<_>, _>>();
+        let items = items.map_err(|error| damaged(error.to_string()))?;
+        let mut seats = std::mem::take(&mut self.seats);
+        seats.clear();
+        seats.extend(items.iter().map(|(_, item)| self.ledger.seat_or_make(item.group)));
+        self.upto.resize(self.ledger.seats_len(), 0);
         let mut tail = None;
-        for item in items {
-            let (offset, item) = item.map_err(|error| damaged(error.to_string()))?;
-            tail = self.item(sequence, (slot, offset), &item, tail)?;
+        for ((offset, item), seat) in items.iter().zip(&seats) {
+            tail = self.item(sequence, (slot, *offset), (*seat, item), tail)?;
         }
+        self.seats = seats;
         Ok(())
     }
 
@@ -139,11 +149,10 @@ impl Replay {
         &mut self,
         sequence: u64,
         (slot, offset): (Slot, u32),
-        item: &GroupItem,
+        (seat, item): (Seat, &GroupItem),
         tail: Tail,
     ) -> Result<Tail, ReplayError> {
         let piece = piece(item, slot, offset, tail);
-        let seat = self.seat(item);
         if self.upto[seat.number()] >= sequence {
             // What follows belongs to the same run only if this is in the log to its last entry.
             let is_whole =
@@ -157,14 +166,6 @@ impl Replay {
             return Err(ReplayError::Damaged(what));
         }
         Ok(piece.map(|piece| (item.group, piece.last)))
-    }
-
-    fn seat(&mut self, item: &GroupItem) -> Seat {
-        let seat = self.ledger.seat_or_make(item.group);
-        if self.upto.len() <= seat.number() {
-            self.upto.resize(seat.number() + 1, 0);
-        }
-        seat
     }
 }
 
