@@ -17,8 +17,8 @@ pub struct Identity {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RawStoreOptions {
     /// Bytes of memory that redb uses as its page cache. Default 64 MiB; at least 1 MiB. Too small:
-    /// commits larger than a tenth of it write pages twice. Too large: memory for nothing, as the
-    /// log is hardly ever read back.
+    /// a commit larger than half of it is written piecemeal, and records are read back from the
+    /// disk to be deleted. Too large: memory for nothing, as the log is hardly ever read back.
     pub page_cache_bytes: usize,
     /// Bytes of memory for records read back for [`crate::Reader::fetch`]. Default 16 MiB, 0 is
     /// legal. Too small: replicas that lag behind together read the same records again and again.
