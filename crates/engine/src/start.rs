@@ -234,7 +234,8 @@ fn open_groups<S: StateMachine>(
     Ok(Hosted { restored: mounts, to_found, states })
 }
 
-/// The group as its log has it, which must be as the table has it: neither changes for now.
+/// The group as its log has it, which must be as the table has it: replicas are fixed when a group is
+/// founded, and the table when the node is configured.
 fn spec_of(restored: &Restored, routing: &RoutingTable) -> Result<GroupSpec, StartError> {
     let Restored { group, generation, replica } = restored;
     let newest = replica.configurations.last().map(|(_, configuration)| configuration);
