@@ -29,6 +29,9 @@ const HEALED_US: u64 = 30_000_000;
 /// How many events a violation shows.
 const TAIL_EVENTS: usize = 40;
 const VSHARDS: u32 = 1_024;
+/// How many turns may follow from each other without time passing: a fetch is answered at once, and
+/// an answer that the node has no use for must not make it ask for the same again for ever.
+const DEPTH_MAX: u32 = 100;
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Event {
@@ -120,6 +123,8 @@ struct World {
     elections: Elections,
     logs: Logs,
     outcome: Outcome,
+    /// How many turns are being carried out within each other.
+    depth: u32,
     tail: VecDeque<(u64, Event)>,
 }
 
@@ -165,6 +170,7 @@ impl World {
             elections: Elections::default(),
             logs: Logs::default(),
             outcome: Outcome::default(),
+            depth: 0,
             tail: VecDeque::new(),
         }
     }
@@ -272,7 +278,16 @@ impl World {
         let host = self.node(node);
         let Some(running) = &mut host.running else { return Ok(()) };
         let turn = running.turn(inputs);
-        self.carry_out(node, turn)
+        if self.depth == DEPTH_MAX {
+            return Err(format!(
+                "node {node} goes on asking within one moment: {:?}",
+                turn.fetches
+            ));
+        }
+        self.depth += 1;
+        let result = self.carry_out(node, turn);
+        self.depth -= 1;
+        result
     }
 
     fn tick(&mut self, node: u64, boot: Boot) -> Result<(), String> {
