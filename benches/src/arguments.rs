@@ -1,17 +1,20 @@
 //! The command line.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use crate::figure::{FIGURES, Figure};
 
 /// How the program is called.
 pub(crate) const USAGE: &str = "\
-usage: figures NAME [--case TEXT] [--runs N] [--ours-only]
+usage: figures NAME [--case TEXT] [--runs N] [--ours-only] [--dir PATH]
        figures --list
 
   --case TEXT   only the cases whose name contains TEXT
   --runs N      how many runs a median is taken of, at least 5 (default 5)
-  --ours-only   without the rivals, for a profiler; such lines compare with nothing";
+  --ours-only   without the rivals, for a profiler; such lines compare with nothing
+  --dir PATH    a folder on the disk to measure, for figures that write (default: the system's
+                temporary one); what they write there they remove";
 
 /// The fewest runs that a median may be taken of.
 const RUNS_MIN: usize = 5;
@@ -25,11 +28,13 @@ pub(crate) struct Options {
     pub(crate) runs: usize,
     /// Whether the rivals run too.
     pub(crate) with_peer: bool,
+    /// A folder on the disk to measure.
+    pub(crate) dir: PathBuf,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { case: String::new(), runs: RUNS_MIN, with_peer: true }
+        Self { case: String::new(), runs: RUNS_MIN, with_peer: true, dir: std::env::temp_dir() }
     }
 }
 
@@ -67,6 +72,7 @@ impl Arguments {
                 "--list" => return Ok(Self::List),
                 "--ours-only" => options.with_peer = false,
                 "--case" => options.case = value("--case")?,
+                "--dir" => options.dir = value("--dir")?.into(),
                 "--runs" => options.runs = parse_runs(value("--runs")?)?,
                 option if option.starts_with('-') => {
                     return Err(ArgumentError::UnknownOption { option: argument });
@@ -120,22 +126,25 @@ mod tests {
 
     #[test]
     fn options_stand_before_or_behind_the_name() {
-        for line in
-            ["core-entry-cost --runs 9 --case batch=64", "--runs 9 --case batch=64 core-entry-cost"]
-        {
+        for line in [
+            "core-entry-cost --runs 9 --case batch=64 --dir /d",
+            "--dir /d --runs 9 --case batch=64 core-entry-cost",
+        ] {
             let Arguments::Measure { figure, options } = parse(line).unwrap() else {
                 panic!("{line} does not measure");
             };
             assert_eq!(figure.name, "core-entry-cost");
             let case = "batch=64".to_string();
-            assert_eq!(options, Options { case, runs: 9, with_peer: true });
+            let dir = PathBuf::from("/d");
+            assert_eq!(options, Options { case, runs: 9, with_peer: true, dir });
         }
     }
 
     #[test]
     fn an_unknown_name_lists_the_figures() {
         let error = parse("core").unwrap_err();
-        assert_eq!(error.to_string(), "there is no figure \"core\"; there are: core-entry-cost");
+        let names = FIGURES.map(|figure| figure.name).join(", ");
+        assert_eq!(error.to_string(), format!("there is no figure \"core\"; there are: {names}"));
     }
 
     #[test]

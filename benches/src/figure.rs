@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::arguments::Options;
 use crate::core_entry_cost;
+use crate::log_commit;
 use crate::report::Line;
 
 /// Something that is measured in several cases.
@@ -21,11 +22,18 @@ pub(crate) struct Figure {
 pub(crate) type Emit<'a> = dyn FnMut(Line) + 'a;
 
 /// All figures. A name never changes its meaning.
-pub(crate) const FIGURES: [Figure; 1] = [Figure {
-    name: "core-entry-cost",
-    about: "CPU time per entry in raft-core, three replicas on one thread, beside raft-rs",
-    measure: core_entry_cost::measure,
-}];
+pub(crate) const FIGURES: [Figure; 2] = [
+    Figure {
+        name: "core-entry-cost",
+        about: "CPU time per entry in raft-core, three replicas on one thread, beside raft-rs",
+        measure: core_entry_cost::measure,
+    },
+    Figure {
+        name: "log-commit",
+        about: "entries made durable by one commit after the other, beside an append-only file",
+        measure: log_commit::measure,
+    },
+];
 
 /// Why what was measured is not what was to be measured; the figure is void.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p benches --bin figures -- core-entry-cost
+//! cargo run --release -p benches --bin figures -- log-commit --dir FOLDER_ON_THE_DISK
 //! cargo run --release -p benches --bin figures -- --list
 //! ```
 //!
@@ -11,14 +12,17 @@
 //! the wall clock measures the neighbours, so figures count CPU time wherever one thread does all.
 //!
 //! - `arguments`: the command line; `figure`: the list of figures; `report`: medians and JSON.
-//! - `clock`: CPU time of this thread.
+//! - `clock`: CPU time of this thread. `disk`: a folder on the disk that is measured.
 //! - `core_entry_cost`: what an entry costs in the core, for all three replicas together.
+//! - `log_commit`: what a durable commit of the log takes.
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod clock;
 mod core_entry_cost;
+mod disk;
 mod figure;
+mod log_commit;
 mod report;
 
 use std::process::ExitCode;

@@ -24,6 +24,14 @@ impl Samples {
         Some(f64::midpoint(lower, upper))
     }
 
+    /// The smallest value that at least `percent` in a hundred do not exceed; none of none.
+    pub(crate) fn percentile(&self, percent: usize) -> Option<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let position = (sorted.len() * percent).div_ceil(100).checked_sub(1)?;
+        sorted.get(position).copied()
+    }
+
     fn min(&self) -> Option<f64> {
         self.0.iter().copied().min_by(f64::total_cmp)
     }
@@ -33,12 +41,16 @@ impl Samples {
     }
 }
 
+/// What was measured beside the value of the case, by name with the unit last.
+pub(crate) type Details = Vec<(&'static str, Samples)>;
+
 /// What a rival reached in the same case, alternately with ours.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Peer {
     /// Name, version, and what of its behaviour was chosen.
     pub(crate) name: &'static str,
     pub(crate) samples: Samples,
+    pub(crate) details: Details,
     /// What was held fixed for it alone.
     pub(crate) settings: String,
 }
@@ -50,6 +62,7 @@ pub(crate) struct Line {
     pub(crate) case: String,
     pub(crate) unit: &'static str,
     pub(crate) samples: Samples,
+    pub(crate) details: Details,
     pub(crate) peer: Option<Peer>,
     /// What was held fixed.
     pub(crate) settings: String,
@@ -72,6 +85,12 @@ impl fmt::Display for Line {
         if let Some(peer) = &self.peer {
             let (min, max) = (peer.samples.min(), peer.samples.max());
             write!(f, ",\"peer_min\":{},\"peer_max\":{}", Number(min), Number(max))?;
+        }
+        for (name, samples) in &self.details {
+            write!(f, ",{}:{}", Text(name), Number(samples.median()))?;
+        }
+        for (name, samples) in self.peer.iter().flat_map(|peer| &peer.details) {
+            write!(f, ",{}:{}", Text(&format!("peer_{name}")), Number(samples.median()))?;
         }
         write!(f, ",\"settings\":{}", Text(&self.settings))?;
         if let Some(peer) = &self.peer {
@@ -130,20 +149,31 @@ mod tests {
     }
 
     #[test]
+    fn a_percentile_is_a_value_that_was_measured() {
+        let hundred: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!(samples(&hundred).percentile(50), Some(50.0));
+        assert_eq!(samples(&hundred).percentile(99), Some(99.0));
+        assert_eq!(samples(&[7.0, 8.0]).percentile(99), Some(8.0));
+        assert_eq!(samples(&[]).percentile(99), None);
+    }
+
+    #[test]
     fn a_case_is_one_line_of_json() {
         let line = Line {
             figure: "f",
             case: "a \"b\"".into(),
             unit: "us/entry",
             samples: samples(&[0.3, 0.31, 0.4]),
+            details: vec![("p99_us", samples(&[7.0])), ("bytes", Samples::default())],
             peer: Some(Peer {
                 name: "p",
                 samples: samples(&[0.62, 12.5, 0.5]),
+                details: vec![("p99_us", samples(&[8.0, 9.0, 10.0]))],
                 settings: "x\\y\nz".into(),
             }),
             settings: "none".into(),
         };
-        let expected = r#"{"figure":"f","case":"a \"b\"","value":0.310,"unit":"us/entry","peer":"p","peer_value":0.620,"ratio":0.500,"runs":3,"value_min":0.300,"value_max":0.400,"peer_min":0.500,"peer_max":12.5,"settings":"none","peer_settings":"x\\y\u000az"}"#;
+        let expected = r#"{"figure":"f","case":"a \"b\"","value":0.310,"unit":"us/entry","peer":"p","peer_value":0.620,"ratio":0.500,"runs":3,"value_min":0.300,"value_max":0.400,"peer_min":0.500,"peer_max":12.5,"p99_us":7.00,"bytes":null,"peer_p99_us":9.00,"settings":"none","peer_settings":"x\\y\u000az"}"#;
         assert_eq!(line.to_string(), expected);
     }
 
@@ -154,6 +184,7 @@ mod tests {
             case: "c".into(),
             unit: "us",
             samples: samples(&[1234.5]),
+            details: Vec::new(),
             peer: None,
             settings: String::new(),
         };

@@ -78,6 +78,7 @@ fn measure_case(case: Case, options: &Options) -> Result<Line, Wrong> {
         Some(theirs) => Some(Peer {
             name: raft_rs::NAME,
             samples: theirs.verified()?,
+            details: Vec::new(),
             settings: raft_rs::settings(),
         }),
         None => None,
@@ -87,6 +88,7 @@ fn measure_case(case: Case, options: &Options) -> Result<Line, Wrong> {
         case: case.name(),
         unit: "us/entry",
         samples: ours.verified()?,
+        details: Vec::new(),
         peer,
         settings: format!(
             "CPU time of the one thread; {} entries a run, half a run to warm up; {}",
