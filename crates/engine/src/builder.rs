@@ -15,6 +15,7 @@ use types::{ClusterId, NodeId};
 
 use crate::engine::Engine;
 use crate::limits::EngineLimits;
+use crate::planted::Planted;
 use crate::shutdown::ShutdownLimits;
 use crate::start::{self, StartError};
 use crate::state_machine::StateMachine;
@@ -59,6 +60,7 @@ pub struct EngineBuilder<S = ()> {
     pub(crate) workers: Option<usize>,
     pub(crate) apply_workers: Option<usize>,
     pub(crate) shutdown: ShutdownLimits,
+    pub(crate) planted: Planted,
     pub(crate) state_machine: S,
 }
 
@@ -77,6 +79,7 @@ impl EngineBuilder {
             workers: None,
             apply_workers: None,
             shutdown: ShutdownLimits { drain_max: within, join_max: within },
+            planted: Planted::default(),
             state_machine: (),
         }
     }
@@ -96,6 +99,7 @@ impl EngineBuilder {
             workers: self.workers,
             apply_workers: self.apply_workers,
             shutdown: self.shutdown,
+            planted: self.planted,
             state_machine,
         }
     }
@@ -195,6 +199,14 @@ impl<S> EngineBuilder<S> {
     #[must_use]
     pub fn shutdown_within(self, drain_max: Duration, join_max: Duration) -> Self {
         Self { shutdown: ShutdownLimits { drain_max, join_max }, ..self }
+    }
+
+    /// Lets the engine do something wrong.
+    #[cfg(feature = "planted-bugs")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn plant(self, bug: crate::PlantedBug) -> Self {
+        Self { planted: Planted::bug(bug), ..self }
     }
 }
 

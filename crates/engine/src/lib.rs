@@ -119,6 +119,7 @@
 //! - `worker`, `inbox`, `messages`: the turn on a thread. `log_writer`, `apply`, `log_reader`: whom
 //!   it hands things to. `door`, `peers`: where the link comes in.
 //! - `state_machine`: what a user brings. `limits`, `clock`, `assignment`: what all rely on.
+//! - `planted`: bugs on purpose, for the tests that have to find them; in no other build.
 //!
 //! Left out so far: guards on calls, membership changes, leadership transfer, splits, snapshots.
 #![forbid(unsafe_code)]
@@ -140,6 +141,7 @@ mod log_reader;
 mod log_writer;
 mod messages;
 mod peers;
+mod planted;
 mod shutdown;
 mod start;
 mod state_machine;
@@ -156,6 +158,9 @@ pub use failure::{EngineState, Failure};
 pub use leaders::LeaderWatch;
 pub use limits::{EngineLimits, LimitsError, RawEngineLimits};
 pub use multiraft::{GroupSpec, GroupStatus, LeaderView, RoleChange};
+#[cfg(feature = "planted-bugs")]
+#[doc(hidden)]
+pub use planted::PlantedBug;
 pub use routing::RoutingTable;
 pub use shutdown::ShutdownError;
 pub use start::StartError;

@@ -20,6 +20,7 @@ use crate::failure::{Alarm, Failure};
 use crate::limits::EngineLimits;
 use crate::messages::{Fact, LogJob};
 use crate::peers::Incarnation;
+use crate::planted::Planted;
 
 /// How large the log is and how much waits to be written, for the doors.
 #[derive(Debug)]
@@ -100,6 +101,7 @@ pub(crate) struct LogWriter {
     pub(crate) facts: Vec<Sender<Fact>>,
     pub(crate) gauge: Arc<LogGauge>,
     pub(crate) alarm: Arc<Alarm>,
+    pub(crate) planted: Planted,
 }
 
 /// What goes into one commit; its memory serves again.
@@ -148,11 +150,11 @@ impl LogWriter {
 
     fn write(&mut self, filling: &mut Filling) -> Result<(), StoreError> {
         if !filling.batches.is_empty() {
-            self.store.commit(&filling.batches)?;
-            for (worker, ticket) in filling.tickets.drain(..) {
-                // A worker that has ended does not want to know.
-                let _ = self.facts[worker].send(Fact::Persisted(ticket));
+            if self.planted.persisted_before_commit() {
+                self.report(filling);
             }
+            self.store.commit(&filling.batches)?;
+            self.report(filling);
             filling.batches.clear();
             self.gauge.written(std::mem::take(&mut filling.bytes));
         }
@@ -164,6 +166,14 @@ impl LogWriter {
         }
         self.gauge.set(self.store.log_bytes());
         Ok(())
+    }
+
+    /// Tells the workers that their batches are durable.
+    fn report(&self, filling: &mut Filling) {
+        for (worker, ticket) in filling.tickets.drain(..) {
+            // A worker that has ended does not want to know.
+            let _ = self.facts[worker].send(Fact::Persisted(ticket));
+        }
     }
 }
 

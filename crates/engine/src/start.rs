@@ -153,6 +153,7 @@ pub(crate) fn start<S: StateMachine>(
         threads,
         tick: builder.tick,
         shutdown: builder.shutdown,
+        planted: builder.planted,
         handle: handle.clone(),
     };
     plan.run(store, builder.link, nodes, hosted.to_found, hosted.states)

@@ -39,6 +39,7 @@ use crate::log_reader::LogReader;
 use crate::log_writer::{LogGauge, LogWriter};
 use crate::messages::{ApplyJob, Fact, LogJob, ReadJob};
 use crate::peers::Peers;
+use crate::planted::Planted;
 use crate::shutdown::{ShutdownLimits, Threads};
 use crate::start::StartError;
 use crate::state_machine::Group;
@@ -70,6 +71,7 @@ pub(crate) struct Plan {
     pub(crate) threads: ThreadCounts,
     pub(crate) tick: Duration,
     pub(crate) shutdown: ShutdownLimits,
+    pub(crate) planted: Planted,
     pub(crate) handle: Handle,
 }
 
@@ -162,6 +164,7 @@ impl Plan {
             routing: self.routing.clone(),
             limits: self.limits,
             shutdown_limits: self.shutdown,
+            planted: self.planted,
             workers: doors,
             log,
             appliers,
@@ -237,6 +240,7 @@ fn spawn_others<G: Group>(
         facts: facts.to_vec(),
         gauge: inner.gauge.clone(),
         alarm: inner.alarm.clone(),
+        planted: inner.planted,
     };
     spawn("mr-log-writer".to_owned(), Box::new(move || writer.run()))?;
     Ok(threads)

@@ -59,6 +59,7 @@ pub const MEMBERS: &[Member] = &[
             "multiraft",
             "storage-redb",
             "transport",
+            "engine",
         ],
         kind: Kind::Free,
     },
