@@ -59,6 +59,15 @@ fn bincode_is_pinned_and_in_codec_alone() {
 }
 
 #[test]
+fn only_tests_can_plant_bugs() {
+    check_files(|file| match file.path.ends_with("Cargo.toml") {
+        true => manifests::bugs_planted_by_tests_alone(&file.path, &file.text)
+            .unwrap_or_else(|wrong| vec![wrong]),
+        false => Vec::new(),
+    });
+}
+
+#[test]
 fn the_lints_hold_for_every_member() {
     check_manifests(manifests::workspace_lints);
 }

@@ -103,6 +103,9 @@ const EVERYTHING: &[&str] = &[
 /// The only member that may use bincode, and the version that has to be pinned.
 pub const BINCODE: (&str, &str) = ("codec", "=2.0.1");
 
+/// The feature of `engine` by which a test makes it wrong on purpose.
+pub const PLANTED_BUGS: &str = "planted-bugs";
+
 /// Finds a member by its package name.
 #[must_use]
 pub fn member(name: &str) -> Option<&'static Member> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use super::house::{BINCODE, Kind, member};
+use super::house::{BINCODE, Kind, PLANTED_BUGS, member};
 
 /// What a `Cargo.toml` of a member says, as far as the rules ask.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -156,6 +156,36 @@ pub fn bincode_is_pinned(workspace: &Workspace) -> Vec<String> {
         .collect()
 }
 
+/// Bugs are planted by tests alone: only a `dev-dependencies` section asks for the feature that
+/// allows it, and no other feature brings it along.
+///
+/// `text` is any `Cargo.toml`, the root's too.
+///
+/// # Errors
+/// Says what is wrong with the text.
+pub fn bugs_planted_by_tests_alone(path: &str, text: &str) -> Result<Vec<String>, String> {
+    let root: Table = text.parse().map_err(|error| format!("{path}: {error}"))?;
+    let mut wrong = Vec::new();
+    find_planted_bugs(&Value::Table(root), "", &mut wrong);
+    let complaint = |place| format!("{path}: {place} asks for {PLANTED_BUGS}, only tests may");
+    Ok(wrong.into_iter().map(complaint).collect())
+}
+
+/// Collects the places below `place`, keys joined by dots, that ask for the feature.
+fn find_planted_bugs(value: &Value, place: &str, wrong: &mut Vec<String>) {
+    if let Some(table) = value.as_table() {
+        for (key, value) in table.iter().filter(|(key, _)| *key != "dev-dependencies") {
+            let place = if place.is_empty() { key.clone() } else { format!("{place}.{key}") };
+            find_planted_bugs(value, &place, wrong);
+        }
+    }
+    let features = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let asks = |feature: &str| feature.rsplit('/').next() == Some(PLANTED_BUGS);
+    if features.into_iter().any(asks) {
+        wrong.push(place.to_owned());
+    }
+}
+
 /// The workspace's lints hold for every member.
 #[must_use]
 pub fn workspace_lints(manifest: &Manifest) -> Vec<String> {
@@ -268,6 +298,24 @@ mod tests {
             let root = format!("[workspace]\n[workspace.dependencies]\nbincode = {version}");
             assert_eq!(bincode_is_pinned(&Workspace::parse(&root).unwrap()).len(), 1, "{version}");
         }
+    }
+
+    #[test]
+    fn bugs_planted_outside_of_tests_are_named() {
+        let wrong = |text| bugs_planted_by_tests_alone("x/Cargo.toml", text).unwrap();
+        let engine = "[features]\nplanted-bugs = []\n\
+                      [dev-dependencies]\nengine = { path = \".\", features = [\"planted-bugs\"] }";
+        assert_eq!(wrong(engine), [""; 0]);
+        let dependency = "[dependencies]\nengine = { path = \"e\", features = [\"planted-bugs\"] }";
+        assert_eq!(
+            wrong(dependency),
+            ["x/Cargo.toml: dependencies.engine.features asks for planted-bugs, only tests may"]
+        );
+        assert_eq!(wrong("[features]\ndefault = [\"planted-bugs\"]").len(), 1);
+        assert_eq!(wrong("[features]\ndefault = [\"engine/planted-bugs\"]").len(), 1);
+        let shared = "[workspace.dependencies.engine]\nfeatures = [\"planted-bugs\"]";
+        assert_eq!(wrong(shared).len(), 1);
+        assert!(bugs_planted_by_tests_alone("x/Cargo.toml", "[").is_err());
     }
 
     #[test]
