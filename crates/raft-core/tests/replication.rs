@@ -7,25 +7,9 @@
 
 mod harness;
 
-use harness::{Cluster, message};
-use raft_core::{
-    CommandsBuilder, EntryHeader, EntryRun, FetchFor, MessageBody, ProposeError, Role, RunBody,
-};
-use types::{LogId, LogIndex, Term};
-
-fn run(first: u64, term: u64, payloads: &[&[u8]]) -> EntryRun {
-    let mut builder = CommandsBuilder::default();
-    for payload in payloads {
-        builder.push(EntryHeader::default(), payload);
-    }
-    let body = RunBody::Commands(builder.take().unwrap());
-    EntryRun { first: LogIndex(first), term: Term(term), body }
-}
-
-fn append(prev: (u64, u64), commit: u64, runs: Vec<EntryRun>) -> MessageBody {
-    let prev = LogId::new(Term(prev.1), LogIndex(prev.0));
-    MessageBody::Append { prev, commit: LogIndex(commit), runs }
-}
+use harness::{Cluster, append, message, run};
+use raft_core::{FetchFor, MessageBody, ProposeError, Role};
+use types::LogIndex;
 
 fn accepted(cluster: &mut Cluster) -> Vec<u64> {
     let messages = cluster.take_messages();

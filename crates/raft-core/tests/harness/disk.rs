@@ -5,6 +5,8 @@ use std::sync::Arc;
 use raft_core::{Configuration, EntryRun, HardState, RestoredReplica, RunBody, Write};
 use types::{LogId, LogIndex, ReplicaId};
 
+use super::{hard_state, run};
+
 #[derive(Default)]
 pub(crate) struct Disk {
     pub(crate) hard_state: HardState,
@@ -45,8 +47,19 @@ impl Disk {
             .collect()
     }
 
-    pub(crate) fn founding(&self, n: u32) -> Arc<Configuration> {
-        panic!("replica {n} crashed before its founding was durable; tests settle that first")
+    /// Adds one command for each term, its payload made of its place, and enters the last term.
+    pub(crate) fn append_terms(&mut self, terms: &[u64]) {
+        for term in terms {
+            let index = self.last().next();
+            let payload = format!("{index}@{term}");
+            self.entries.push(run(index.0, *term, &[payload.as_bytes()]));
+            self.hard_state = hard_state(*term, None);
+        }
+    }
+
+    /// Where each entry stands, from index 1 on.
+    pub(crate) fn ids(&self) -> Vec<LogId> {
+        self.entries.iter().map(EntryRun::last_id).collect()
     }
 
     pub(crate) fn restore(&self, replica: ReplicaId) -> RestoredReplica {

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use disk::Disk;
 use oracle::Oracle;
 use raft_core::{
-    Configuration, EntryHeader, EntryRun, FetchError, HardState, Limits, Message, MessageBody,
-    ProposeError, RaftNode, RawTiming, ReadAnswer, ReadId, Replica, Role, Settings, StepError,
-    Timing, Write,
+    CommandsBuilder, Configuration, EntryHeader, EntryRun, Fetch, FetchError, HardState, Limits,
+    Message, MessageBody, ProposeError, RaftNode, RawTiming, ReadAnswer, ReadId, Ready, Replica,
+    Role, RunBody, Settings, StepError, Timing, Write,
 };
 use types::{LogId, LogIndex, NodeId, ReplicaId, StoreId, Term, Tick};
 
@@ -53,10 +53,26 @@ pub(crate) struct Host {
     pub(crate) disk: Disk,
     pub(crate) writes: VecDeque<Write>,
     pub(crate) to_apply: VecDeque<EntryRun>,
+    pub(crate) fetches: VecDeque<Fetch>,
     pub(crate) reads: Vec<ReadAnswer>,
     /// While set, writes stay where they are.
     pub(crate) holds_writes: bool,
     pub(crate) starts: u64,
+}
+
+impl Host {
+    fn new(raft: RaftNode) -> Self {
+        Self {
+            raft: Some(raft),
+            disk: Disk::default(),
+            writes: VecDeque::new(),
+            to_apply: VecDeque::new(),
+            fetches: VecDeque::new(),
+            reads: Vec::new(),
+            holds_writes: false,
+            starts: 0,
+        }
+    }
 }
 
 pub(crate) struct Cluster {
@@ -76,35 +92,36 @@ impl Cluster {
     }
 
     pub(crate) fn with_learners(voters: u32, learners: u32) -> Self {
+        Self::with_settings(voters, learners, settings())
+    }
+
+    pub(crate) fn with_settings(voters: u32, learners: u32, settings: Settings) -> Self {
+        let configuration = configuration(voters, learners);
+        let host = |n| {
+            let seed = u64::from(n);
+            let raft = RaftNode::found(id(n), configuration.clone(), settings, seed, Tick(0));
+            (n, Host::new(raft))
+        };
         let mut cluster = Self {
-            hosts: BTreeMap::new(),
+            hosts: (1..=voters + learners).map(host).collect(),
             network: VecDeque::new(),
             cut: Vec::new(),
             now: Tick(0),
-            settings: settings(),
+            settings,
             oracle: Oracle::default(),
         };
-        let configuration = configuration(voters, learners);
-        for n in 1..=voters + learners {
-            let raft = RaftNode::found(
-                id(n),
-                configuration.clone(),
-                cluster.settings,
-                u64::from(n),
-                cluster.now,
-            );
-            cluster.hosts.insert(
-                n,
-                Host {
-                    raft: Some(raft),
-                    disk: Disk::default(),
-                    writes: VecDeque::new(),
-                    to_apply: VecDeque::new(),
-                    reads: Vec::new(),
-                    holds_writes: false,
-                    starts: 0,
-                },
-            );
+        cluster.settle();
+        cluster
+    }
+
+    /// Voters whose logs hold, behind the founding entry, one command for each term listed; equal
+    /// places and terms are equal entries. Each is in the last term of its log, without a vote.
+    pub(crate) fn with_logs(logs: &[&[u64]]) -> Self {
+        let mut cluster = Self::new(u32::try_from(logs.len()).unwrap());
+        for (n, terms) in (1..).zip(logs) {
+            cluster.crash(n);
+            cluster.host(n).disk.append_terms(terms);
+            cluster.restart(n, 0);
         }
         cluster.settle();
         cluster
@@ -139,10 +156,18 @@ impl Cluster {
         self.node(n).read_index(ReadId(read)).unwrap();
     }
 
-    /// Takes what replica `n` wants done; checks every message against its disk.
+    /// Takes what replica `n` wants done, and answers what it wants from its disk.
     pub(crate) fn collect(&mut self, n: u32) -> bool {
+        let Some(ready) = self.take_ready(n) else { return false };
+        self.absorb(n, ready);
+        while self.answer_fetch(n) {}
+        true
+    }
+
+    /// What replica `n` wants done; checks every message against its disk.
+    pub(crate) fn take_ready(&mut self, n: u32) -> Option<Ready> {
         let host = self.hosts.get_mut(&n).unwrap();
-        let Some(ready) = host.raft.as_mut().and_then(RaftNode::ready) else { return false };
+        let ready = host.raft.as_mut().and_then(RaftNode::ready)?;
         for message in &ready.messages {
             self.oracle.check_message(message, &host.disk);
         }
@@ -150,18 +175,29 @@ impl Cluster {
             self.oracle.check_leader(n, change.term, host.raft.as_ref().unwrap());
         }
         self.oracle.check_committed(&ready.committed);
+        if let Some(write) = &ready.write {
+            assert!(write.hard_state.is_some() || !write.runs.is_empty(), "an empty write");
+        }
+        Some(ready)
+    }
+
+    /// Puts what replica `n` wants done where it waits to be done.
+    pub(crate) fn absorb(&mut self, n: u32, ready: Ready) {
         self.network.extend(ready.messages);
+        let host = self.host(n);
         host.to_apply.extend(ready.committed);
         host.reads.extend(ready.reads);
-        if let Some(write) = ready.write {
-            assert!(write.hard_state.is_some() || !write.runs.is_empty(), "an empty write");
-            host.writes.push_back(write);
-        }
-        for fetch in ready.fetches {
-            let runs = host.disk.fetch(fetch.first, fetch.last, fetch.bytes_max);
-            let result = if runs.is_empty() { Err(FetchError::Damaged) } else { Ok(runs) };
-            host.raft.as_mut().unwrap().entries_fetched(fetch.purpose, result);
-        }
+        host.writes.extend(ready.write);
+        host.fetches.extend(ready.fetches);
+    }
+
+    /// Answers the oldest fetch of replica `n` with what its disk holds.
+    pub(crate) fn answer_fetch(&mut self, n: u32) -> bool {
+        let host = self.host(n);
+        let Some(fetch) = host.fetches.pop_front() else { return false };
+        let runs = host.disk.fetch(fetch.first, fetch.last, fetch.bytes_max);
+        let result = if runs.is_empty() { Err(FetchError::Damaged) } else { Ok(runs) };
+        host.raft.as_mut().unwrap().entries_fetched(fetch.purpose, result);
         true
     }
 
@@ -296,25 +332,27 @@ impl Cluster {
         host.raft = None;
         host.writes.clear();
         host.to_apply.clear();
+        host.fetches.clear();
         host.reads.clear();
         host.holds_writes = false;
     }
 
     /// Starts replica `n` from its disk; `no_vote_ticks` is how long old promises may bind.
     pub(crate) fn restart(&mut self, n: u32, no_vote_ticks: u64) {
-        let (now, settings) = (self.now, self.settings);
+        self.restart_at(n, self.now, no_vote_ticks, LogIndex::ZERO);
+    }
+
+    /// The same, at a time of its own, and with a state machine that has `applied` durably.
+    pub(crate) fn restart_at(&mut self, n: u32, now: Tick, no_vote_ticks: u64, applied: LogIndex) {
+        let settings = self.settings;
         let host = self.host(n);
+        assert!(host.disk.last() > LogIndex::ZERO, "the founding of {n} was not durable");
         host.starts += 1;
         let seed = u64::from(n) + 1000 * host.starts;
-        let raft = if host.disk.last() == LogIndex::ZERO {
-            // Not even the founding was durable: it is founded anew, the same way.
-            RaftNode::found(id(n), host.disk.founding(n), settings, seed, now)
-        } else {
-            let restored = host.disk.restore(id(n));
-            let before = now.after(no_vote_ticks);
-            RaftNode::restore(restored, LogIndex::ZERO, settings, seed, now, before).unwrap()
-        };
-        host.raft = Some(raft);
+        let restored = host.disk.restore(id(n));
+        let before = now.after(no_vote_ticks);
+        let raft = RaftNode::restore(restored, applied, settings, seed, now, before);
+        host.raft = Some(raft.unwrap_or_else(|refused| panic!("replica {n}: {refused}")));
     }
 
     /// Everything applied on replica `n`, as the oracle saw it delivered, up to its applied index.
@@ -331,6 +369,26 @@ impl Cluster {
     pub(crate) fn take_messages(&mut self) -> Vec<Message> {
         self.network.drain(..).collect()
     }
+}
+
+/// Commands from `first` on, one for each payload.
+pub(crate) fn run(first: u64, term: u64, payloads: &[&[u8]]) -> EntryRun {
+    let mut builder = CommandsBuilder::default();
+    for payload in payloads {
+        builder.push(EntryHeader::default(), payload);
+    }
+    let body = RunBody::Commands(builder.take().unwrap());
+    EntryRun { first: LogIndex(first), term: Term(term), body }
+}
+
+/// An append of `runs` behind the entry at (index, term).
+pub(crate) fn append(prev: (u64, u64), commit: u64, runs: Vec<EntryRun>) -> MessageBody {
+    MessageBody::Append { prev: log_id(prev), commit: LogIndex(commit), runs }
+}
+
+/// The entry at (index, term).
+pub(crate) fn log_id((index, term): (u64, u64)) -> LogId {
+    LogId::new(Term(term), LogIndex(index))
 }
 
 /// A message made by hand.
