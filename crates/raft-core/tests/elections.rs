@@ -1,4 +1,4 @@
-//! Elections: pre-vote, votes, promises, check-quorum.
+//! Elections beyond what the paper says (`paper.rs`): promises over restarts, strangers, even groups.
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
@@ -12,19 +12,6 @@ use raft_core::{MessageBody, Role, StepError};
 use types::{LogId, LogIndex, Term};
 
 #[test]
-fn a_single_voter_elects_itself_once_its_vote_is_durable() {
-    let mut cluster = Cluster::new(1);
-    cluster.host(1).holds_writes = true;
-    cluster.node(1).campaign();
-    cluster.settle();
-    assert_eq!(cluster.node(1).role(), Role::Candidate);
-    cluster.host(1).holds_writes = false;
-    cluster.settle();
-    assert_eq!(cluster.node(1).role(), Role::Leader);
-    assert_eq!(cluster.node(1).commit_index(), LogIndex(2), "configuration and own first entry");
-}
-
-#[test]
 fn the_first_timeout_brings_a_leader_and_the_others_follow() {
     let mut cluster = Cluster::new(3);
     let leader = cluster.tick_until_leader();
@@ -32,101 +19,6 @@ fn the_first_timeout_brings_a_leader_and_the_others_follow() {
     for n in 1..=3 {
         assert_eq!(cluster.node(n).leader(), Some(id(leader)));
     }
-}
-
-#[test]
-fn no_vote_request_leaves_before_the_own_vote_is_durable() {
-    let mut cluster = Cluster::new(3);
-    cluster.host(1).holds_writes = true;
-    cluster.node(1).campaign();
-    cluster.settle();
-    assert_eq!(cluster.node(1).role(), Role::Candidate, "pre-votes were granted");
-    assert!((2..=3).all(|n| cluster.hosts[&n].raft.as_ref().unwrap().term() == Term(0)));
-    cluster.persist_all(1);
-    cluster.settle();
-    assert_eq!(cluster.node(1).role(), Role::Leader);
-}
-
-#[test]
-fn a_vote_survives_a_crash_and_is_not_given_twice() {
-    let mut cluster = Cluster::new(3);
-    cluster
-        .node(3)
-        .step(message(1, 3, 5, MessageBody::Vote { last: LogId::new(Term(0), LogIndex(1)) }))
-        .unwrap();
-    cluster.settle();
-    cluster.crash(3);
-    cluster.restart(3, 0);
-    cluster.settle();
-    let rival = MessageBody::Vote { last: LogId::new(Term(4), LogIndex(9)) };
-    cluster.node(3).step(message(2, 3, 5, rival)).unwrap();
-    cluster.collect(3);
-    let answers = cluster.take_messages();
-    assert!(
-        matches!(answers[..], [ref m] if m.body == MessageBody::VoteResponse { granted: false })
-    );
-    assert_eq!(cluster.node(3).status().vote, Some(id(1)));
-}
-
-#[test]
-fn a_shorter_log_gets_no_vote() {
-    let mut cluster = Cluster::led_by_one(3);
-    cluster.isolate(3);
-    cluster.propose(1, b"x").unwrap();
-    cluster.settle();
-    cluster.crash(1);
-    cluster.heal();
-    for _ in 0..60 {
-        cluster.tick(1);
-        assert_ne!(cluster.node(3).role(), Role::Leader, "3 lacks a committed entry");
-    }
-    assert_eq!(cluster.leader(), Some(2));
-}
-
-#[test]
-fn an_isolated_replica_that_returns_deposes_nobody() {
-    let mut cluster = Cluster::led_by_one(3);
-    let term = cluster.node(1).term();
-    cluster.isolate(3);
-    cluster.tick(2_000);
-    assert_eq!(cluster.node(3).term(), term, "pre-votes moved its term");
-    cluster.heal();
-    cluster.tick(50);
-    assert_eq!((cluster.leader(), cluster.node(1).term()), (Some(1), term));
-}
-
-#[test]
-fn a_leader_without_a_quorum_steps_down_within_an_election_timeout() {
-    let mut cluster = Cluster::led_by_one(3);
-    cluster.isolate(1);
-    cluster.tick(12);
-    assert_eq!(cluster.node(1).role(), Role::Follower);
-    assert_eq!(cluster.node(1).leader(), None);
-}
-
-#[test]
-fn followers_of_a_living_leader_refuse_votes_and_keep_their_term() {
-    let mut cluster = Cluster::led_by_one(3);
-    let term = cluster.node(2).term();
-    let last = LogId::new(Term(8), LogIndex(99));
-    cluster.node(2).step(message(3, 2, 9, MessageBody::Vote { last })).unwrap();
-    cluster.node(1).step(message(3, 1, 9, MessageBody::Vote { last })).unwrap();
-    assert_eq!((cluster.node(2).term(), cluster.node(1).term()), (term, term));
-    let ask = MessageBody::PreVote { next_term: Term(9), last };
-    cluster.node(2).step(message(3, 2, 8, ask)).unwrap();
-    cluster.collect(2);
-    let answers = cluster.take_messages();
-    let refused = MessageBody::PreVoteResponse { next_term: Term(9), granted: false };
-    assert!(answers.iter().any(|m| m.body == refused));
-}
-
-#[test]
-fn granting_a_pre_vote_puts_no_election_off() {
-    let mut cluster = Cluster::new(4);
-    let due = cluster.node(2).deadline();
-    let ask = MessageBody::PreVote { next_term: Term(1), last: LogId::new(Term(0), LogIndex(1)) };
-    cluster.node(2).step(message(1, 2, 0, ask)).unwrap();
-    assert_eq!(cluster.node(2).deadline(), due);
 }
 
 #[test]
@@ -183,25 +75,6 @@ fn a_single_voter_does_not_wait_for_promises_nobody_got() {
     cluster.restart(1, 1_000);
     cluster.tick(21);
     assert_eq!(cluster.node(1).role(), Role::Leader);
-}
-
-#[test]
-fn learners_receive_the_log_and_never_count() {
-    let mut cluster = Cluster::with_learners(2, 2);
-    cluster.elect(1);
-    assert_eq!(cluster.node(3).role(), Role::Learner);
-    assert_eq!(cluster.node(3).deadline(), None, "a learner has nothing to wait for");
-    cluster.isolate(2);
-    let at = cluster.propose(1, b"x").unwrap();
-    cluster.settle();
-    assert_eq!(cluster.node(3).last_index(), at.index, "learners have it");
-    assert!(cluster.node(1).commit_index() < at.index, "one voter of two has it");
-    cluster.node(3).campaign();
-    cluster.settle();
-    assert_eq!(cluster.node(3).role(), Role::Learner);
-    cluster.heal();
-    cluster.tick(10);
-    assert_eq!(cluster.node(1).commit_index(), at.index);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use raft_core::{Configuration, EntryRun, HardState, RestoredReplica, RunBody, Write};
 use types::{LogId, LogIndex, ReplicaId};
 
-use super::{hard_state, run};
+use super::run;
 
 #[derive(Default)]
 pub(crate) struct Disk {
@@ -47,13 +47,12 @@ impl Disk {
             .collect()
     }
 
-    /// Adds one command for each term, its payload made of its place, and enters the last term.
+    /// Adds one command for each term, its payload made of its place and term.
     pub(crate) fn append_terms(&mut self, terms: &[u64]) {
         for term in terms {
             let index = self.last().next();
             let payload = format!("{index}@{term}");
             self.entries.push(run(index.0, *term, &[payload.as_bytes()]));
-            self.hard_state = hard_state(*term, None);
         }
     }
 

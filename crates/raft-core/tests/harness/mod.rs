@@ -114,13 +114,14 @@ impl Cluster {
         cluster
     }
 
-    /// Voters whose logs hold, behind the founding entry, one command for each term listed; equal
-    /// places and terms are equal entries. Each is in the last term of its log, without a vote.
-    pub(crate) fn with_logs(logs: &[&[u64]]) -> Self {
+    /// Voters that all have been in `term` and voted for nobody, and whose logs hold, behind the
+    /// founding entry, one command for each term listed; equal places and terms are equal entries.
+    pub(crate) fn with_logs(term: u64, logs: &[&[u64]]) -> Self {
         let mut cluster = Self::new(u32::try_from(logs.len()).unwrap());
         for (n, terms) in (1..).zip(logs) {
             cluster.crash(n);
             cluster.host(n).disk.append_terms(terms);
+            cluster.host(n).disk.hard_state = hard_state(term, None);
             cluster.restart(n, 0);
         }
         cluster.settle();
