@@ -71,6 +71,16 @@ impl Database {
         Ok(Self { redb, gate })
     }
 
+    /// How many bytes are held back.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let held = self.gate.held.lock();
+        let bytes = held.operations.iter().map(|operation| match operation {
+            Operation::Write { bytes, .. } => bytes.len() as u64,
+            Operation::SetLen(_) | Operation::Sync => 0,
+        });
+        bytes.sum()
+    }
+
     /// The database is in order: what was held back is written, in its order and with its syncs,
     /// by the next commit and before anything of it.
     pub(crate) fn release(&self) {

@@ -82,6 +82,22 @@ pub enum OpenError {
         /// What was found, and where.
         what: String,
     },
+    /// There is no room on the disk to make the log, or to open it. Nothing was changed, but that
+    /// the reserve was given up if that was to be enough.
+    #[error(
+        "{path}: up to {needed} bytes are needed to {doing} the log, the disk has {free} left: \
+         make room on the disk, or move the data folder to a larger one"
+    )]
+    DiskFull {
+        /// The log's file.
+        path: PathBuf,
+        /// What was to be done.
+        doing: &'static str,
+        /// Bytes that it may take.
+        needed: u64,
+        /// Bytes that are left, with the reserve.
+        free: u64,
+    },
     /// The file could not be read or written to the end.
     #[error("cannot {doing} {path}: {source}")]
     Disk {
@@ -111,6 +127,15 @@ pub enum StoreError {
     Poisoned {
         /// What happened then.
         first: String,
+    },
+    /// The disk may not have enough room, the reserve included. Nothing was written or changed, and
+    /// the store goes on: the caller tries again later, and what takes less may succeed at once.
+    #[error("the disk is full: up to {needed} bytes are needed, {free} are left")]
+    DiskFull {
+        /// Bytes that the commit may take.
+        needed: u64,
+        /// Bytes that are left, with the reserve.
+        free: u64,
     },
     /// The caller asked for something that makes no sense; nothing was written or changed.
     #[error(transparent)]

@@ -47,6 +47,11 @@ impl Folder {
         }
     }
 
+    /// The folder itself.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The path of the log.
     pub(crate) fn log_path(&self) -> PathBuf {
         self.path.join(LOG_FILE)

@@ -21,9 +21,11 @@
 //!   are still needed. `pages`: which checkpoint pages are.
 //! - `reader`: [`Reader`]. `shared`, `cache`: what it has in common with the store.
 //! - `open`, `folder`, `database`, `meta`, `replay`: opening. `options`, `error`: limits and mistakes.
+//! - `space`: whether there is room on the disk, and the reserve. `room`: where that is asked.
+//!   `need`: how much a commit may take.
 //! - `sim_disk` (feature `sim-disk`): a disk in memory that loses power on demand.
 //!
-//! Left out: snapshots, and what to do about a full disk beside refusing.
+//! Left out: snapshots.
 #![forbid(unsafe_code)]
 
 mod cache;
@@ -33,6 +35,7 @@ mod folder;
 mod ledger;
 mod meta;
 mod moving;
+mod need;
 mod open;
 mod options;
 mod outline;
@@ -41,15 +44,19 @@ mod pages;
 mod reader;
 mod records;
 mod replay;
+mod room;
 mod runs;
 mod shape;
 mod shared;
 #[cfg(any(test, feature = "sim-disk"))]
 pub mod sim_disk;
+mod space;
 mod staging;
 mod store;
 
 pub use error::{Misuse, MisuseFault, OpenError, ReadError, StoreError};
 pub use options::{Identity, OptionsError, RawStoreOptions, StoreOptions};
 pub use reader::{FetchRequest, Reader};
+pub use room::{Disk, Found, Room};
+pub use space::DiskSpace;
 pub use store::{Store, StoreCounters};

@@ -13,6 +13,7 @@ use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTr
 use types::{BootId, ClusterId, NodeId, StoreId};
 
 use crate::database::Database;
+use crate::need::{TableWork, commit_bytes_max};
 use crate::options::Identity;
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -20,6 +21,11 @@ const PEERS: TableDefinition<'_, u64, (u128, u64)> = TableDefinition::new("peers
 
 /// The format that this program writes, and the newest that it reads.
 pub(crate) const FORMAT: u32 = 1;
+
+/// How many rows table meta has.
+const FIELDS: usize = 6;
+/// What a row of table peers takes.
+const PEER_BYTES: usize = 24;
 
 /// What a store knows about itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -60,6 +66,19 @@ impl Meta {
             promise_max_ms: 0,
             peers: BTreeMap::new(),
         }
+    }
+
+    /// What writing it may take of the disk.
+    pub(crate) fn bytes_max(&self) -> u64 {
+        let mut peers = TableWork::new(self.peers.len(), 0);
+        for _ in &self.peers {
+            peers.insert(PEER_BYTES);
+        }
+        let mut fields = TableWork::new(FIELDS, 0);
+        for _ in 0..FIELDS {
+            fields.insert(self.cluster.as_str().len());
+        }
+        commit_bytes_max(&[peers, fields])
     }
 
     /// Reads it back.

@@ -14,9 +14,12 @@ use crate::database::Database;
 use crate::error::OpenError;
 use crate::folder::{Folder, create_file};
 use crate::meta::{FORMAT, Meta, MetaError};
+use crate::need::used_bytes_max;
 use crate::options::{Identity, StoreOptions};
 use crate::replay::{ReplayError, replay};
+use crate::room::{Disk, FolderRoom, Room};
 use crate::shared::{CHECKPOINTS, RECORDS, Shared};
+use crate::space::{Shortage, Space};
 use crate::store::Store;
 
 impl Store {
@@ -39,7 +42,10 @@ impl Store {
     ) -> Result<(Self, Vec<Restored>), OpenError> {
         let folder = Folder::open(dir)?;
         let is_new = !folder.has_log()?;
+        let opener = Opener { path: folder.log_path(), identity, options, is_new };
         if is_new {
+            let mut space = opener.space(Some(Box::new(FolderRoom::new(folder.path(), None))))?;
+            opener.find_room_to_create(&mut space)?;
             folder.create_log(|path| {
                 let backend = file_backend(path, create_file(path)?)?;
                 let database = Database::open(backend, options.raw().page_cache_bytes)
@@ -47,10 +53,12 @@ impl Store {
                 create(&database, path, identity)
             })?;
         }
-        let path = folder.log_path();
-        let opener = Opener { path, identity, options, is_new };
-        let backend = file_backend(&opener.path, folder.open_log()?)?;
-        opener.open(backend, Some(folder))
+        let log = folder.open_log()?;
+        let own = log.try_clone().map_err(|source| opener.unreadable("open", source))?;
+        let room = FolderRoom::new(folder.path(), Some(own));
+        let backend = file_backend(&opener.path, log)?;
+        let space = opener.space(Some(Box::new(room)))?;
+        opener.open(backend, space, Some(folder))
     }
 
     /// Opens the store on a backend, or makes one if the backend is empty.
@@ -61,16 +69,20 @@ impl Store {
     /// # Errors
     /// As [`Store::open`]; paths say "backend".
     pub fn open_backend(
-        backend: impl StorageBackend,
+        backend: impl Disk,
         identity: &Identity,
         options: StoreOptions,
     ) -> Result<(Self, Vec<Restored>), OpenError> {
         let path = PathBuf::from("backend");
         let len = backend.len().map_err(|error| database_error(&path, error.into()))?;
         let opener = Opener { path, identity, options, is_new: len == 0 };
-        opener.open(backend, None)
+        let space = opener.space(backend.room())?;
+        opener.open(backend, space, None)
     }
 }
+
+/// What was tried when the disk could not say how much room it has.
+const ASKING: &str = "find room for";
 
 /// An opening under way.
 struct Opener<'a> {
@@ -84,6 +96,7 @@ impl Opener<'_> {
     fn open(
         self,
         backend: impl StorageBackend,
+        mut space: Space,
         folder: Option<Folder>,
     ) -> Result<(Store, Vec<Restored>), OpenError> {
         let is_empty =
@@ -94,6 +107,7 @@ impl Opener<'_> {
         let database = Database::open(backend, self.options.raw().page_cache_bytes)
             .map_err(|error| database_error(&self.path, error))?;
         if is_empty {
+            self.find_room_to_create(&mut space)?;
             create(&database, &self.path, self.identity)?;
         }
         let mut meta = Meta::read(&database).map_err(|error| self.meta_error(error))?;
@@ -102,8 +116,11 @@ impl Opener<'_> {
             ReplayError::Damaged(what) => self.damaged(what),
             ReplayError::Redb(error) => self.failed("read", error),
         })?;
-        database.release();
         meta.boot = BootId(meta.boot.0 + 1);
+        let needed = database.held_bytes() + meta.bytes_max();
+        let used = used_bytes_max(&replayed.ledger.records, &replayed.pages);
+        self.find_room(&mut space, "open", needed, used)?;
+        database.release();
         write_meta(&database, &meta).map_err(|error| self.failed("write", error))?;
         let restored = replayed.ledger.restored();
         let cache_bytes_max = self.options.raw().record_cache_bytes;
@@ -114,6 +131,7 @@ impl Opener<'_> {
             (meta, self.is_new),
             replayed.pages,
             replayed.next_sequence,
+            space,
         );
         Ok((store, restored))
     }
@@ -129,6 +147,37 @@ impl Opener<'_> {
             return Err(OpenError::OtherNode { path, found, expected });
         }
         Ok(())
+    }
+
+    fn space(&self, room: Option<Box<dyn Room>>) -> Result<Space, OpenError> {
+        Space::new(room, self.options.raw().disk_reserve_bytes)
+            .map_err(|source| self.unreadable(ASKING, source))
+    }
+
+    /// Makes sure that there is room for an empty store.
+    fn find_room_to_create(&self, space: &mut Space) -> Result<(), OpenError> {
+        let meta = Meta::new(self.identity, StoreId(0));
+        // redb's own beginnings, and ours.
+        self.find_room(space, "make", 2 * meta.bytes_max(), 0)
+    }
+
+    fn find_room(
+        &self,
+        space: &mut Space,
+        doing: &'static str,
+        needed: u64,
+        used: u64,
+    ) -> Result<(), OpenError> {
+        space.find(needed, used).map_err(|shortage| match shortage {
+            Shortage::Full { needed, free } => {
+                OpenError::DiskFull { path: self.path.clone(), doing, needed, free }
+            }
+            Shortage::Failed(source) => self.unreadable(ASKING, source),
+        })
+    }
+
+    fn unreadable(&self, doing: &'static str, source: io::Error) -> OpenError {
+        OpenError::Unreadable { path: self.path.clone(), doing, source }
     }
 
     fn meta_error(&self, error: MetaError) -> OpenError {

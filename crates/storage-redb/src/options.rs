@@ -46,6 +46,12 @@ pub struct RawStoreOptions {
     /// many as there are groups are always allowed. Too small: checkpoints are written again and
     /// again. Too large: the file holds that many more.
     pub superseded_checkpoints_max: usize,
+    /// Bytes of room on the disk below which it is low ([`crate::DiskSpace`]), and bytes of the
+    /// reserve file that is given up for what must still be written then. Default 64 MiB; 0 turns
+    /// both off and removes the file, else 1 MiB to 1 TiB. Too small: what is under way, and what
+    /// makes room again, finds none, and the node stands still until somebody else makes room.
+    /// Turned off: a full disk is a failed write, and ends the node. Too large: room for nothing.
+    pub disk_reserve_bytes: u64,
 }
 
 impl Default for RawStoreOptions {
@@ -59,6 +65,7 @@ impl Default for RawStoreOptions {
             moved_bytes_per_commit_max: 64 << 10,
             checkpoint_page_bytes_max: 64 << 10,
             superseded_checkpoints_max: 1000,
+            disk_reserve_bytes: 64 << 20,
         }
     }
 }
@@ -76,7 +83,7 @@ pub struct OptionsError {
     /// The name of the field.
     pub field: &'static str,
     /// What it says.
-    pub found: usize,
+    pub found: u64,
     /// What it may say.
     pub expected: &'static str,
 }
@@ -89,17 +96,22 @@ impl StoreOptions {
     pub fn new(raw: RawStoreOptions) -> Result<Self, OptionsError> {
         let refused = |field, found, expected| Err(OptionsError { field, found, expected });
         if raw.page_cache_bytes < 1 << 20 {
-            return refused("page_cache_bytes", raw.page_cache_bytes, "at least 1 MiB");
+            return refused("page_cache_bytes", raw.page_cache_bytes as u64, "at least 1 MiB");
         }
         let record = raw.record_bytes_max;
         if !(4 << 10..=4 << 20).contains(&record) || !record.is_power_of_two() {
-            return refused("record_bytes_max", record, "a power of two from 4 KiB to 4 MiB");
+            let expected = "a power of two from 4 KiB to 4 MiB";
+            return refused("record_bytes_max", record as u64, expected);
         }
         if raw.moved_bytes_per_commit_max == 0 {
             return refused("moved_bytes_per_commit_max", 0, "at least 1");
         }
         if raw.checkpoint_page_bytes_max == 0 {
             return refused("checkpoint_page_bytes_max", 0, "at least 1");
+        }
+        let reserve = raw.disk_reserve_bytes;
+        if reserve != 0 && !(1 << 20..=1 << 40).contains(&reserve) {
+            return refused("disk_reserve_bytes", reserve, "0, or 1 MiB to 1 TiB");
         }
         Ok(Self { raw })
     }
@@ -129,5 +141,10 @@ mod tests {
             refused(RawStoreOptions { moved_bytes_per_commit_max: 0, ..raw }),
             "moved_bytes_per_commit_max"
         );
+        assert_eq!(
+            refused(RawStoreOptions { disk_reserve_bytes: 4096, ..raw }),
+            "disk_reserve_bytes"
+        );
+        assert!(StoreOptions::new(RawStoreOptions { disk_reserve_bytes: 0, ..raw }).is_ok());
     }
 }

@@ -9,7 +9,7 @@ use codec::{GroupItem, Item, RECORD_HEADER_BYTES, RecordWriter, Sequence, item_l
 use types::{GroupId, LogIndex};
 
 /// redb's page, the unit of its file.
-const PAGE_BYTES: usize = 4096;
+pub(crate) const PAGE_BYTES: usize = 4096;
 /// What redb adds to a value with a u64 key: page header, end of the value, key.
 const ROW_BYTES: usize = 4 + 4 + 8;
 /// A run is not cut for less room than this: the second part costs a header and an index entry.

@@ -7,11 +7,14 @@
 use std::collections::BTreeMap;
 
 use crate::ledger::{Ledger, Seat};
+use crate::packer::file_bytes;
 
 #[derive(Debug)]
 struct Page {
     seats: Vec<Seat>,
     counting: usize,
+    /// Of the file.
+    bytes: u64,
 }
 
 /// All checkpoint pages.
@@ -21,6 +24,8 @@ pub(crate) struct Pages {
     /// Pages in which nothing counts; still in the file.
     stale: Vec<u64>,
     newest: u64,
+    /// What all pages take of the file.
+    bytes: u64,
     /// How many checkpoints there are in pages that are not stale, and how many of them count.
     checkpoints: usize,
     counting: usize,
@@ -32,18 +37,31 @@ impl Pages {
         self.newest + 1
     }
 
-    /// Enters a page with checkpoints of `seats`, all of which count; `previous` are the pages in
-    /// which checkpoints of those groups counted so far, one for each that had one.
+    /// How many pages there are, stale ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// What all pages take of the file.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Enters a page of `len` bytes with checkpoints of `seats`, all of which count; `previous` are
+    /// the pages in which checkpoints of those groups counted so far, one for each that had one.
     pub(crate) fn insert(
         &mut self,
         number: u64,
+        len: usize,
         seats: Vec<Seat>,
         previous: impl Iterator<Item = u64>,
     ) {
+        let bytes = file_bytes(len) as u64;
+        self.bytes += bytes;
         self.newest = self.newest.max(number);
         self.checkpoints += seats.len();
         self.counting += seats.len();
-        self.pages.insert(number, Page { counting: seats.len(), seats });
+        self.pages.insert(number, Page { counting: seats.len(), seats, bytes });
         for superseded in previous {
             self.counting -= 1;
             let page = self.pages.get_mut(&superseded).expect("groups name pages that are here");
@@ -63,7 +81,9 @@ impl Pages {
     /// The stale pages are no longer in the file.
     pub(crate) fn stale_deleted(&mut self) {
         for number in std::mem::take(&mut self.stale) {
-            self.pages.remove(&number);
+            if let Some(page) = self.pages.remove(&number) {
+                self.bytes -= page.bytes;
+            }
         }
     }
 
@@ -95,13 +115,15 @@ mod tests {
         let mut ledger = Ledger::default();
         let [a, b] = [1, 2].map(|group| ledger.seat_or_make(GroupId(group)));
         let mut pages = Pages::default();
-        pages.insert(1, vec![a, b], [].into_iter());
-        pages.insert(2, vec![a], [1].into_iter());
+        pages.insert(1, 5000, vec![a, b], [].into_iter());
+        pages.insert(2, 100, vec![a], [1].into_iter());
         assert!(pages.stale().is_empty());
-        pages.insert(3, vec![b], [1].into_iter());
+        pages.insert(3, 100, vec![b], [1].into_iter());
         assert_eq!(pages.stale(), [1]);
+        assert_eq!((pages.len(), pages.bytes()), (3, 8192 + 2 * 116));
         pages.stale_deleted();
         assert!(pages.stale().is_empty());
+        assert_eq!((pages.len(), pages.bytes()), (2, 2 * 116));
         assert_eq!((pages.checkpoints, pages.counting, pages.next_number()), (2, 2, 4));
     }
 
@@ -110,14 +132,14 @@ mod tests {
         let mut ledger = Ledger::default();
         let seats: Vec<_> = (0..800).map(|group| ledger.seat_or_make(GroupId(group))).collect();
         let mut pages = Pages::default();
-        pages.insert(1, seats.clone(), [].into_iter());
+        pages.insert(1, 9, seats.clone(), [].into_iter());
         seats.iter().for_each(|seat| ledger.checkpointed(*seat, 1));
         // With every page one group more falls idle, and keeps the page before in the file.
         for number in 2..4 {
             assert!(pages.sparsest(&ledger, 1000).is_empty());
             let busy = seats[number - 1..].to_vec();
             let number = number as u64;
-            pages.insert(number, busy.clone(), busy.iter().map(|_| number - 1));
+            pages.insert(number, 9, busy.clone(), busy.iter().map(|_| number - 1));
             busy.iter().for_each(|seat| ledger.checkpointed(*seat, number));
         }
         assert_eq!(pages.sparsest(&ledger, 1000), [seats[0]]);

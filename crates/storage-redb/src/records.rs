@@ -225,6 +225,11 @@ impl Records {
         self.sparse.iter().map(|(sequence, slot)| (*sequence, *slot))
     }
 
+    /// How many records there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.slab.len() - self.vacant.len()
+    }
+
     /// How many bytes of the file all records take.
     pub(crate) const fn file_bytes(&self) -> u64 {
         self.file_bytes

@@ -117,7 +117,7 @@ impl Replay {
             self.upto[seat.number()] = upto;
             self.newest = self.newest.max(upto);
         }
-        self.pages.insert(number, seats, superseded.into_iter());
+        self.pages.insert(number, page.len(), seats, superseded.into_iter());
         Ok(())
     }
 

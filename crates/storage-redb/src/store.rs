@@ -12,6 +12,7 @@ use crate::error::{Misuse, MisuseFault, StoreError};
 use crate::ledger::{Ledger, Piece, Seat};
 use crate::meta::Meta;
 use crate::moving::Mover;
+use crate::need::{TableWork, commit_bytes_max, used_bytes_max};
 use crate::open::write_meta;
 use crate::options::RawStoreOptions;
 use crate::packer::{Packed, PackedRecord, Packer, file_bytes};
@@ -20,10 +21,13 @@ use crate::reader::Reader;
 use crate::records::{Charge, Slot};
 use crate::runs::Place;
 use crate::shared::{CHECKPOINTS, RECORDS, Shared};
+use crate::space::{DiskSpace, Shortage, Space};
 use crate::staging::Staging;
 
 /// Dead records that one commit deletes beside twice as many as it writes.
 const DELETED_MIN: usize = 16;
+/// What the store tried when the disk could not say how much room it has.
+const FINDING_ROOM: &str = "find room for";
 /// Buffers of written records that are kept for the next ones.
 const BUFFERS_MAX: usize = 8;
 
@@ -42,6 +46,7 @@ pub struct Store {
     is_new: bool,
     pages: Pages,
     mover: Mover,
+    space: Space,
     next_sequence: u64,
     staging: Staging,
     buffers: Vec<BytesMut>,
@@ -74,7 +79,8 @@ impl Drop for Store {
     /// cannot be told from a torn write, then nothing is lost with it. Nothing is lost either if
     /// this fails.
     fn drop(&mut self) {
-        if self.shared.failure().is_none() {
+        let needed = self.meta.bytes_max();
+        if self.shared.failure().is_none() && self.find_room(needed).is_ok() {
             let _ = write_meta(&self.shared.database, &self.meta);
         }
     }
@@ -102,6 +108,7 @@ impl Store {
         (meta, is_new): (Meta, bool),
         pages: Pages,
         next_sequence: u64,
+        space: Space,
     ) -> Self {
         Self {
             shared,
@@ -110,6 +117,7 @@ impl Store {
             is_new,
             pages,
             mover: Mover::default(),
+            space,
             next_sequence,
             staging: Staging::default(),
             buffers: Vec::new(),
@@ -146,6 +154,24 @@ impl Store {
     /// What the store has done since it was opened.
     pub const fn counters(&self) -> StoreCounters {
         self.counters
+    }
+
+    /// How much room the disk has, as of the last look. Every commit looks that writes something,
+    /// and [`Store::look_at_disk`] does.
+    pub const fn disk_space(&self) -> DiskSpace {
+        self.space.last()
+    }
+
+    /// Looks how much room the disk has, for a caller that has nothing to commit; makes the reserve
+    /// again if it was given up and there is room for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] if the disk cannot be asked, [`StoreError::Poisoned`]: the node must
+    /// stop.
+    pub fn look_at_disk(&mut self) -> Result<DiskSpace, StoreError> {
+        self.check_not_poisoned()?;
+        let used = self.used_bytes();
+        self.space.look(used).map_err(|error| self.shared.fail(FINDING_ROOM, error))
     }
 
     /// The longest promise that this node may have given, in milliseconds.
@@ -237,8 +263,9 @@ impl Store {
     /// caller may call it until [`Store::counters`] tells of no more commits.
     ///
     /// # Errors
-    /// [`StoreError::Misuse`]: nothing was written, and the store goes on. [`StoreError::Disk`]:
-    /// whether it is written is not known, and the node must stop; [`StoreError::Poisoned`] ever
+    /// [`StoreError::Misuse`]: nothing was written, and the store goes on. [`StoreError::DiskFull`]:
+    /// the same; that is decided before anything is written, by the most that redb may write for
+    /// it, and the reserve is given up before it comes to that. [`StoreError::Disk`]: whether it is written is not known, and the node must stop; [`StoreError::Poisoned`] ever
     /// after.
     pub fn commit(&mut self, batches: &[WriteBatch]) -> Result<(), StoreError> {
         self.check_not_poisoned()?;
@@ -256,6 +283,7 @@ impl Store {
         if plan.records.is_empty() && plan.page.is_none() && plan.dead.is_empty() {
             return Ok(());
         }
+        self.find_room(self.bytes_max(&plan))?;
         self.write(&plan).map_err(|error| self.shared.fail("write", error))?;
         self.count(&plan, moved.len());
         self.apply(&items, plan);
@@ -270,10 +298,37 @@ impl Store {
 
     fn replace_meta(&mut self, meta: Meta) -> Result<(), StoreError> {
         self.check_not_poisoned()?;
+        self.find_room(meta.bytes_max())?;
         let written = write_meta(&self.shared.database, &meta);
         written.map_err(|error| self.shared.fail("write", error))?;
         self.meta = meta;
         Ok(())
+    }
+
+    /// What a commit of that plan may take of the disk.
+    fn bytes_max(&self, plan: &Plan) -> u64 {
+        let rows = self.shared.ledger.read().records.len();
+        let mut records = TableWork::new(rows, plan.dead.len());
+        plan.records.iter().for_each(|record| records.insert(record.value.len()));
+        let mut checkpoints = TableWork::default();
+        if let Some(page) = &plan.page {
+            checkpoints = TableWork::new(self.pages.len(), self.pages.stale().len());
+            checkpoints.insert(page.value.len());
+        }
+        commit_bytes_max(&[records, checkpoints])
+    }
+
+    /// Makes sure that so much can be written.
+    fn find_room(&mut self, needed: u64) -> Result<(), StoreError> {
+        let used = self.used_bytes();
+        self.space.find(needed, used).map_err(|shortage| match shortage {
+            Shortage::Full { needed, free } => StoreError::DiskFull { needed, free },
+            Shortage::Failed(error) => self.shared.fail(FINDING_ROOM, error),
+        })
+    }
+
+    fn used_bytes(&self) -> u64 {
+        used_bytes_max(&self.shared.ledger.read().records, &self.pages)
     }
 
     fn seat(&self, group: GroupId) -> Seat {
@@ -406,13 +461,14 @@ impl Store {
         for (_, slot) in plan.dead {
             ledger.records.remove(slot);
         }
-        if let Some(Page { number, seats, .. }) = plan.page {
+        if let Some(Page { number, seats, value }) = plan.page {
             self.pages.stale_deleted();
             let previous: Vec<u64> = seats.iter().map(|seat| ledger.group(*seat).page()).collect();
             for seat in &seats {
                 ledger.checkpointed(*seat, number);
             }
-            self.pages.insert(number, seats, previous.into_iter().filter(|page| *page != 0));
+            let previous = previous.into_iter().filter(|page| *page != 0);
+            self.pages.insert(number, value.len(), seats, previous);
         }
         let mut slots = Vec::with_capacity(plan.records.len());
         for record in plan.records {

@@ -41,7 +41,7 @@ fn a_folder_is_made_with_all_folders_above_it() {
     let mut names: Vec<_> =
         fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["lock", "log.redb"]);
+    assert_eq!(names, ["lock", "log.redb", "reserve"]);
 }
 
 #[test]
