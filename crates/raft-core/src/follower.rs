@@ -2,8 +2,8 @@
 //! when the leader falls silent. Learners are followers whom no configuration counts.
 //!
 //! Invariants: `verified` is the last entry known to equal the leader's of this term, at least the
-//! commit index; `acked` is the last entry that this leader was told of; nothing above
-//! `min(verified, persisted)` is ever acknowledged.
+//! commit index; `acked` is the last entry that this leader was told of, or need not be; nothing
+//! above `min(verified, persisted)` is ever acknowledged.
 
 use alloc::vec::Vec;
 
@@ -36,7 +36,9 @@ impl Follower {
             election_timeout,
             // A new leader has every committed entry (paper 5.4), and is known to agree on no other.
             verified: common.log.committed(),
-            acked: LogIndex::ZERO,
+            // Nobody asked about what is committed. Told of it, a leader whose first append is being
+            // written here would take that for its answer, and send the same again.
+            acked: common.log.committed(),
             owes_answer: false,
         }
     }

@@ -8,7 +8,7 @@
 mod harness;
 
 use harness::{Cluster, append, message, run};
-use raft_core::{FetchFor, MessageBody, ProposeError, Role};
+use raft_core::{FetchFor, Message, MessageBody, ProposeError, Role};
 use types::LogIndex;
 
 fn accepted(cluster: &mut Cluster) -> Vec<u64> {
@@ -107,6 +107,30 @@ fn too_much_uncommitted_is_refused_and_taken_again_later() {
     cluster.heal();
     cluster.tick(8);
     cluster.propose(1, &[0; 1000]).unwrap();
+}
+
+#[test]
+fn a_new_leader_sends_its_first_entry_once() {
+    let mut cluster = Cluster::led_by_one(3);
+    cluster.propose(1, b"x").unwrap();
+    cluster.tick(2);
+    cluster.crash(1);
+    cluster.tick(10);
+    cluster.node(2).campaign();
+    let is_append =
+        |m: &Message| m.to == harness::id(3) && matches!(m.body, MessageBody::Append { .. });
+    let mut appends = 0;
+    loop {
+        // Disks are slow: they do nothing while a message is under way.
+        cluster.collect_all();
+        appends += u32::from(cluster.network.front().is_some_and(is_append));
+        let is_busy = cluster.deliver_one();
+        if !is_busy && !cluster.persist_one(2) && !cluster.persist_one(3) {
+            break;
+        }
+    }
+    assert_eq!((cluster.node(2).role(), cluster.node(3).last_index()), (Role::Leader, LogIndex(4)));
+    assert_eq!(appends, 1, "it was sent again when 3 vouched for what is old");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Terms: paper 5.1, dissertation 3.3.
 
-use raft_core::{Message, MessageBody, Role};
+use raft_core::{MessageBody, Role};
 use types::{LogIndex, Term};
 
 use super::{answer, make_candidate, said_durably};
@@ -91,7 +91,5 @@ fn nothing_is_said_for_a_term_that_is_over() {
     assert_eq!(cluster.host(1).writes.len(), 1, "the candidate's term and vote are under way");
     cluster.node(1).step(message(2, 1, 5, heartbeat())).unwrap();
     let messages = said_durably(&mut cluster, 1);
-    let is_answer = |m: &Message| m.body == MessageBody::HeartbeatResponse { round: None };
-    assert!(messages.iter().any(is_answer), "{messages:?}");
-    assert!(messages.iter().all(|m| m.term == Term(5)), "{messages:?}");
+    assert_eq!(messages, [message(1, 2, 5, MessageBody::HeartbeatResponse { round: None })]);
 }
