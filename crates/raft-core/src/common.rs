@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - `outbox` holds only what may be sent at once; what depends on a write waits in `held`;
-//! - `held` is sorted by ticket;
+//! - `held` is sorted by ticket, and holds one answer of a kind to each replica and ticket, so that
+//!   a disk that does not answer costs no more memory the longer it takes;
 //! - a promise to a leader (`promise_until`) binds until it runs out on the node's clock;
 //! - `now` never falls.
 
@@ -104,8 +105,21 @@ impl Common {
         let is_early = promises_vote || term > self.writes.durable().term;
         let ticket = if is_early { self.writes.ticket_of(self.hard_state) } else { None };
         match ticket {
-            Some(ticket) => self.held.push_back((ticket, Message { from, to, term, body })),
+            Some(ticket) => self.hold(ticket, Message { from, to, term, body }),
             None => self.outbox.push(Message { from, to, term, body }),
+        }
+    }
+
+    /// Keeps a message until `ticket` is durable, in the place of one that says less.
+    fn hold(&mut self, ticket: Ticket, message: Message) {
+        let same = |(due, held): &&mut (Ticket, Message)| {
+            *due == ticket
+                && (held.to, held.term) == (message.to, message.term)
+                && supersedes(&message.body, &held.body)
+        };
+        match self.held.iter_mut().rev().find(same) {
+            Some((_, held)) => *held = message,
+            None => self.held.push_back((ticket, message)),
         }
     }
 
@@ -169,4 +183,18 @@ impl Common {
     pub(crate) fn commit(&mut self, index: LogIndex) -> bool {
         self.log.commit(index)
     }
+}
+
+/// Whether whoever gets `newer` has no use for `older`, both said in one term: answers that are
+/// repeated with every beat, or say how far the log is.
+fn supersedes(newer: &MessageBody, older: &MessageBody) -> bool {
+    use MessageBody::{Accepted, HeartbeatResponse, PreVoteResponse, Rejected};
+    let is_later_answer = matches!(
+        (older, newer),
+        (HeartbeatResponse { round: Some(_) }, HeartbeatResponse { round: Some(_) })
+            | (Accepted { .. }, Accepted { .. })
+            | (Rejected { .. }, Rejected { .. })
+            | (PreVoteResponse { .. }, PreVoteResponse { .. })
+    );
+    is_later_answer || newer == older
 }

@@ -9,7 +9,7 @@ mod harness;
 
 use harness::{Cluster, append, message, run};
 use raft_core::{FetchFor, Message, MessageBody, ProposeError, Role};
-use types::LogIndex;
+use types::{LogId, LogIndex, Term};
 
 fn accepted(cluster: &mut Cluster) -> Vec<u64> {
     let messages = cluster.take_messages();
@@ -230,4 +230,30 @@ fn appends_that_no_leader_sends_are_refused_and_change_nothing() {
     }
     assert_eq!(cluster.node(2).status(), status);
     assert_eq!(cluster.node(2).role(), Role::Follower);
+}
+
+#[test]
+fn an_answer_that_waits_for_a_slow_disk_waits_once() {
+    // A new leader speaks for a term that the follower cannot make durable, beat after beat.
+    let mut cluster = Cluster::led_by_one(3);
+    cluster.isolate(2);
+    cluster.host(2).holds_writes = true;
+    for round in 0..50u64 {
+        let beat = MessageBody::Heartbeat { commit: LogIndex(0), round: None };
+        cluster.node(2).step(message(3, 2, 9, beat)).unwrap();
+        let round = Some(raft_core::ReadRound(round));
+        let asks = MessageBody::Heartbeat { commit: LogIndex(0), round };
+        cluster.node(2).step(message(3, 2, 9, asks)).unwrap();
+        let lacks = LogId::new(Term(9), LogIndex(50));
+        let append = MessageBody::Append { prev: lacks, commit: LogIndex(0), runs: Vec::new() };
+        cluster.node(2).step(message(3, 2, 9, append)).unwrap();
+        cluster.collect(2);
+    }
+    assert!(cluster.take_messages().is_empty());
+    cluster.persist_all(2);
+    cluster.collect(2);
+    let answers: Vec<MessageBody> = cluster.take_messages().into_iter().map(|m| m.body).collect();
+    let newest = MessageBody::HeartbeatResponse { round: Some(raft_core::ReadRound(49)) };
+    assert_eq!(answers.len(), 4, "one of a kind, and how far the log is: {answers:?}");
+    assert!(answers.contains(&newest), "an answer to a round confirms every earlier one");
 }
