@@ -17,7 +17,8 @@ use crate::log::Log;
 use crate::random::Random;
 use crate::writes::Writes;
 use crate::{
-    Configuration, Fetch, HardState, Message, MessageBody, ReadAnswer, Settings, StepError, Ticket,
+    Configuration, Fetch, Fitness, HardState, Message, MessageBody, ReadAnswer, Settings,
+    StepError, Ticket,
 };
 
 /// What a role's handler wants to become; `raft.rs` carries it out.
@@ -43,6 +44,7 @@ pub(crate) struct Common {
     pub(crate) hard_state: HardState,
     pub(crate) log: Log,
     pub(crate) writes: Writes,
+    pub(crate) fitness: Fitness,
     pub(crate) now: Tick,
     pub(crate) random: Random,
     /// Until when a promise to a leader forbids to vote, pre-vote and campaign.
@@ -70,6 +72,7 @@ impl Common {
             hard_state: writes.durable(),
             log,
             writes,
+            fitness: Fitness::Fit,
             now,
             random,
             promise_until: Tick(0),
@@ -159,9 +162,14 @@ impl Common {
         self.now < self.bound_until()
     }
 
-    /// Whether this replica may ask for votes at all.
+    /// Whether this replica is one of those who may lead.
     pub(crate) fn is_promotable(&self) -> bool {
         self.configuration().is_voter(self.me)
+    }
+
+    /// Whether this replica may ask for votes, promises apart.
+    pub(crate) fn may_campaign(&self) -> bool {
+        self.is_promotable() && self.fitness == Fitness::Fit
     }
 
     /// The voters other than this replica.

@@ -75,14 +75,19 @@ impl Follower {
             && self.acked == common.log.last()
     }
 
-    pub(crate) fn tick(&self, common: &Common) -> Transition {
-        match self.deadline(common) {
-            Some(due) if due <= common.now => Transition::PreCampaign,
-            _ => Transition::Stay,
+    pub(crate) fn tick(&mut self, common: &Common) -> Transition {
+        if self.deadline(common).is_none_or(|due| due > common.now) {
+            return Transition::Stay;
         }
+        if common.may_campaign() {
+            return Transition::PreCampaign;
+        }
+        // Whoever is not fit looks again after as long; by then another may lead, or it be fit.
+        self.put_off_election(common.now);
+        Transition::Stay
     }
 
-    /// When it asks for votes; never if it is not a voter.
+    /// When it asks for votes, if it is fit to lead by then; never if it is not a voter.
     pub(crate) fn deadline(&self, common: &Common) -> Option<Tick> {
         common.is_promotable().then(|| self.election_at.max(common.bound_until()))
     }

@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::reads::Reads;
 use crate::terms::Terms;
 use crate::writes::Writes;
-use crate::{Configuration, HardState, RaftNode, RoleChange, Settings, Ticket};
+use crate::{Configuration, Fitness, HardState, RaftNode, RoleChange, Settings, Ticket};
 
 /// A quiet replica without what it can do without: entries in memory, windows, queues.
 ///
@@ -30,6 +30,7 @@ pub struct Frozen {
     configurations: Configurations,
     promise_until: Tick,
     no_vote_before: Tick,
+    fitness: Fitness,
     role: FrozenRole,
     reported: Option<RoleChange>,
 }
@@ -94,6 +95,7 @@ impl RaftNode {
             configurations: common.log.configurations().clone(),
             promise_until: common.promise_until,
             no_vote_before: common.no_vote_before,
+            fitness: common.fitness,
             role,
             reported: self.reported,
         })
@@ -109,6 +111,7 @@ impl RaftNode {
         let mut common = Common::new(frozen.me, settings, log, writes, frozen.random, now);
         common.promise_until = frozen.promise_until;
         common.no_vote_before = frozen.no_vote_before;
+        common.fitness = frozen.fitness;
         let role = match frozen.role {
             FrozenRole::Follower { leader, heard_at, election_at, election_timeout } => {
                 RoleState::Follower(Follower::thawed(

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! tick, step, propose, read_index, campaign,          +----------+
-//! report_unreachable                         -------> |          | ----> Ready: a write, messages,
+//! report_unreachable, set_fitness            -------> |          | ----> Ready: a write, messages,
 //! persisted, applied, entries_fetched        -------> | RaftNode |       committed runs, reads,
 //!                                                     |          |       fetches, the role
 //! status, is_quiet, deadline                 <------- +----------+
@@ -37,6 +37,7 @@ mod configuration;
 mod configurations;
 mod entry;
 mod error;
+mod fitness;
 mod follower;
 mod frozen;
 mod leader;
@@ -60,6 +61,7 @@ pub use entry::{
     ENTRY_HEADER_BYTES_MIN, EntryHeader, EntryRun, KIND_COMMAND, LayoutError, RunBody,
 };
 pub use error::{NotLeader, ProposeError, RestoreError, StepError};
+pub use fitness::Fitness;
 pub use frozen::Frozen;
 pub use message::{Message, MessageBody, ReadRound};
 pub use progress::ProgressState;

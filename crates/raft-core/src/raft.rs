@@ -319,11 +319,11 @@ impl RaftNode {
     }
 
     /// Starts an election now, as if its time had come; ignored by a leader, by whoever may not vote
-    /// and while a promise forbids it.
+    /// or is not fit to lead, and while a promise forbids it.
     pub fn campaign(&mut self) {
         let may = match self.role {
             RoleState::Follower(_) | RoleState::Candidate(_) => {
-                self.common.is_promotable() && !self.common.is_bound()
+                self.common.may_campaign() && !self.common.is_bound()
             }
             RoleState::Leader(_) | RoleState::Halted => false,
         };
@@ -407,7 +407,7 @@ impl RaftNode {
         self.become_follower(leader);
     }
 
-    fn become_follower(&mut self, leader: Option<ReplicaId>) {
+    pub(crate) fn become_follower(&mut self, leader: Option<ReplicaId>) {
         self.leave_role();
         self.role = RoleState::Follower(Follower::new(&mut self.common, leader));
     }
@@ -448,7 +448,7 @@ impl RaftNode {
         matches!(&self.role, RoleState::Candidate(candidate) if candidate.ballot == ballot)
     }
 
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         self.common.log.check();
     }
 }

@@ -10,8 +10,8 @@ mod harness;
 use harness::{Cluster, id, message};
 use proptest::prelude::*;
 use raft_core::{
-    CommandsBuilder, EntryHeader, EntryRun, Message, MessageBody, PeerStatus, RaftNode, ReadRound,
-    RunBody, Status, Ticket,
+    CommandsBuilder, EntryHeader, EntryRun, Fitness, Message, MessageBody, PeerStatus, RaftNode,
+    ReadRound, RunBody, Status, Ticket,
 };
 use types::{LogId, LogIndex, Term, Tick};
 
@@ -22,6 +22,7 @@ enum Step {
     Tick(u64),
     Campaign(u32),
     Restart(u32),
+    Fitness(u32, Fitness),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -31,7 +32,12 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1u64..6).prop_map(Step::Tick),
         1 => (1u32..5).prop_map(Step::Campaign),
         1 => (1u32..5).prop_map(Step::Restart),
+        1 => (1u32..5, fitness()).prop_map(|(n, fitness)| Step::Fitness(n, fitness)),
     ]
+}
+
+fn fitness() -> impl Strategy<Value = Fitness> {
+    prop_oneof![Just(Fitness::Fit), Just(Fitness::Unfit)]
 }
 
 fn take(cluster: &mut Cluster, step: Step) {
@@ -48,6 +54,7 @@ fn take(cluster: &mut Cluster, step: Step) {
         }
         Step::Tick(ticks) => cluster.tick(ticks),
         Step::Campaign(n) => cluster.node(n).campaign(),
+        Step::Fitness(n, fitness) => cluster.node(n).set_fitness(fitness),
         Step::Restart(n) => {
             cluster.crash(n);
             cluster.restart(n, 10);

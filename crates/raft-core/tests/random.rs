@@ -10,7 +10,7 @@
 mod harness;
 
 use harness::Cluster;
-use raft_core::Role;
+use raft_core::{Fitness, Role};
 
 /// About two seconds of a debug build.
 const SEEDS: u64 = 1_500;
@@ -85,6 +85,14 @@ impl Schedule {
             host.raft.as_ref().is_none_or(|raft| raft.applied_index() <= raft.commit_index())
         };
         assert!(self.cluster.hosts.values().all(in_order));
+        let strives = |raft: &raft_core::RaftNode| {
+            matches!(raft.role(), Role::Leader | Role::Candidate | Role::PreCandidate)
+        };
+        let is_as_told = |host: &harness::Host| {
+            let unfit = host.raft.as_ref().filter(|raft| raft.fitness() == Fitness::Unfit);
+            unfit.is_none_or(|raft| !strives(raft))
+        };
+        assert!(self.cluster.hosts.values().all(is_as_told), "an unfit replica leads or tries to");
     }
 
     fn disturb(&mut self, n: u32) {
@@ -94,6 +102,7 @@ impl Schedule {
             8..=9 if self.is_up(n) => self.cluster.crash(n),
             10..=13 if !self.is_up(n) => self.cluster.restart(n, 10),
             14 if self.is_up(n) => self.cluster.node(n).campaign(),
+            15 if self.is_up(n) => self.change_fitness(n),
             _ => {}
         }
     }
@@ -155,6 +164,11 @@ impl Schedule {
         }
     }
 
+    fn change_fitness(&mut self, n: u32) {
+        let fitness = if self.chance.one_in(3) { Fitness::Unfit } else { Fitness::Fit };
+        self.cluster.node(n).set_fitness(fitness);
+    }
+
     fn freeze_and_thaw(&mut self, n: u32) {
         let (now, settings) = (self.cluster.now, self.cluster.settings);
         let host = self.cluster.host(n);
@@ -170,6 +184,7 @@ impl Schedule {
             if !self.is_up(n) {
                 self.cluster.restart(n, 10);
             }
+            self.cluster.node(n).set_fitness(Fitness::Fit);
         }
         self.cluster.settle();
         let leader = self.cluster.tick_until_leader();
