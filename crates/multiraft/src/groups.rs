@@ -6,12 +6,15 @@
 //! - a group that took an input since the last ready is in `dirty`, once;
 //! - a group that is not dirty stands in the calendar no later than its next call; what it says
 //!   elsewhere in the calendar is void;
-//! - `uncommitted_bytes` is the sum of what the slots last said.
+//! - `uncommitted_bytes` is the sum of what the slots last said;
+//! - a group that takes an input knows the time and the node's fitness; a group that leads is in
+//!   `led`, or dirty.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
-use raft_core::{RaftNode, Ready};
+use raft_core::{Fitness, RaftNode, Ready};
 use types::{Generation, GroupId, NodeId, ReplicaId, Term, Tick};
 
 use crate::calendar::Calendar;
@@ -118,14 +121,36 @@ pub(crate) struct Groups {
     slots: Vec<Hosted>,
     by_id: HashMap<GroupId, Slot>,
     dirty: Vec<Slot>,
+    /// The groups that led when they were asked last what they want done.
+    led: BTreeSet<Slot>,
     calendar: Calendar,
     now: Tick,
+    fitness: Fitness,
     uncommitted_bytes: usize,
 }
 
 impl Groups {
     pub(crate) const fn now(&self) -> Tick {
         self.now
+    }
+
+    pub(crate) const fn fitness(&self) -> Fitness {
+        self.fitness
+    }
+
+    /// Whether groups are to lead: tells those that do, or may since the last ready; returns how
+    /// many. All others are told before they take an input.
+    pub(crate) fn set_fitness(&mut self, fitness: Fitness) -> usize {
+        if self.fitness == fitness {
+            return 0;
+        }
+        self.fitness = fitness;
+        let mut told: BTreeSet<Slot> = self.led.clone();
+        told.extend(&self.dirty);
+        for slot in &told {
+            self.touch(*slot);
+        }
+        told.len()
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -178,25 +203,36 @@ impl Groups {
         self.dirty.push(slot);
     }
 
-    /// A group that is about to take an input: it knows the time, and the next ready visits it.
+    /// A group that is about to take an input: it knows how things are, and the next ready visits
+    /// it.
     pub(crate) fn touch(&mut self, slot: Slot) -> &mut Hosted {
-        let hosted = &mut self.slots[slot.position()];
-        if !hosted.is_dirty {
-            hosted.is_dirty = true;
-            self.dirty.push(slot);
-        }
+        self.mark(slot);
         self.touch_quietly(slot)
     }
 
     /// A group that is about to take an input of which nothing follows: it knows the time, which it
-    /// was called for if it was due, and stays clean if it is.
+    /// was called for if it was due, and stays clean if it is and the node's fitness is no news.
     pub(crate) fn touch_quietly(&mut self, slot: Slot) -> &mut Hosted {
+        if self.slots[slot.position()].node.fitness() != self.fitness {
+            self.mark(slot);
+        }
         let hosted = &mut self.slots[slot.position()];
+        // Before the time, which may make it campaign.
+        hosted.node.set_fitness(self.fitness);
         if hosted.seen < self.now {
             hosted.seen = self.now;
             hosted.node.tick(self.now);
         }
         hosted
+    }
+
+    /// The next ready visits the group.
+    fn mark(&mut self, slot: Slot) {
+        let hosted = &mut self.slots[slot.position()];
+        if !hosted.is_dirty {
+            hosted.is_dirty = true;
+            self.dirty.push(slot);
+        }
     }
 
     /// It is `now`: calls the groups that are due, and no other; returns how many it looked at.
@@ -274,6 +310,13 @@ impl Groups {
         };
         let leader = (told != hosted.told).then_some(told);
         hosted.told = told;
+        if leader.is_some() {
+            if hosted.leads() {
+                self.led.insert(slot)
+            } else {
+                self.led.remove(&slot)
+            };
+        }
         let halted = hosted.node.is_halted() && !hosted.told_halted;
         hosted.told_halted |= halted;
         self.arm(slot);

@@ -4,7 +4,7 @@
 //! tick, step, handle_*, propose, read_index      +-----------+
 //! add_group, restore_group, set_peer_store ----> |           | ----> MultiRaftReady: one write and
 //! persisted, advance_applied, entries_fetched -> | MultiRaft |       one frame per node for all
-//!                                                |           |       groups, committed runs, reads,
+//! set_fitness ---------------------------------> |           |       groups, committed runs, reads,
 //! group_statuses, leader_for_vshard, ..  <------ +-----------+       fetches, roles
 //! ```
 //!
@@ -19,7 +19,7 @@
 //! **Where to read.** `multiraft.rs` mounts groups, moves time and gathers; `doors.rs` takes messages,
 //! `propose.rs` commands, `questions.rs` answers. Below them: `groups.rs` (who has something to do),
 //! `calendar.rs` (when), `outbox.rs` (frames and beats), `batches.rs` (writes under way), `spec.rs`
-//! (founding). `node_loop.rs`, `turn.rs` and `waiting.rs` are the turn.
+//! (founding), `fitness.rs` (whether to lead). `node_loop.rs`, `turn.rs` and `waiting.rs` are the turn.
 //!
 //! **One turn.** [`MultiRaft::tick`] first if time moved, then the other inputs, then
 //! [`MultiRaft::ready`]. Inputs that come before the tick are taken as of the tick before.
@@ -65,6 +65,7 @@ mod calendar;
 mod counters;
 mod doors;
 mod error;
+mod fitness;
 mod groups;
 mod multiraft;
 mod node_loop;
@@ -85,6 +86,7 @@ pub use error::{
 pub use multiraft::MultiRaft;
 pub use node_loop::{LoopLimits, NodeLoop};
 pub use questions::GroupStatus;
+pub use raft_core::Fitness;
 pub use ready::{BatchTicket, LeaderView, MultiRaftReady, OutFrame, RoleChange};
 pub use settings::NodeSettings;
 pub use spec::GroupSpec;

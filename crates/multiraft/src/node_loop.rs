@@ -7,7 +7,8 @@
 //!   the turn that hands it out;
 //! - a proposer is told `Uncertain` as soon as this node no longer leads in the term in which it
 //!   appended his entry, and gets a result only for that very (index, term);
-//! - a read is answered only when its index is applied here;
+//! - a read is answered only when its index is applied here, and given up when this node becomes
+//!   unfit to lead before that: what is not applied may wait for the disk that makes it unfit;
 //! - `in_flight_bytes` is what the proposals not yet applied nor given up add up to.
 
 use alloc::collections::BTreeMap;
@@ -22,8 +23,8 @@ use types::{GroupId, LogId, LogIndex, VShardId};
 use crate::groups::Slot;
 use crate::waiting::Waiting;
 use crate::{
-    AddGroupError, Answer, ApplyBatch, GroupSpec, Input, MultiRaft, MultiRaftReady, Proposal,
-    ProposeError, RoleChange, Turn,
+    AddGroupError, Answer, ApplyBatch, Fitness, GroupSpec, Input, MultiRaft, MultiRaftReady,
+    Proposal, ProposeError, RoleChange, Turn,
 };
 
 /// What a proposal counts for beside its data: handle, queue entry, entry header.
@@ -149,6 +150,7 @@ impl<R> NodeLoop<R> {
     fn take(&mut self, input: Input<R>) {
         match input {
             Input::Tick(now) => self.multi.tick(now),
+            Input::Fitness(fitness) => self.set_fitness(fitness),
             Input::Messages { from, messages } => {
                 for envelope in messages {
                     // Refusals are counted by the node, and concern nobody else.
@@ -182,6 +184,24 @@ impl<R> NodeLoop<R> {
                 let result = self.multi.restore_group(restored, applied);
                 self.turn.added.push((group, result));
             }
+        }
+    }
+
+    /// Steps down from all groups, or lets the node lead again. Whoever waits in a group that is led
+    /// no more is told when the turn ends; those who wait for the state machine are told at once.
+    fn set_fitness(&mut self, fitness: Fitness) {
+        self.multi.set_fitness(fitness);
+        if fitness == Fitness::Fit || self.reads_applying == 0 {
+            return;
+        }
+        for (slot, waiting) in (0..).map(Slot).zip(&mut self.waiting) {
+            let readers = waiting.lose_reads();
+            if readers.is_empty() {
+                continue;
+            }
+            self.reads_applying -= readers.len();
+            let answer = not_leader(&self.multi, self.multi.groups.get(slot).group);
+            self.turn.answers.extend(readers.into_iter().map(|reply| (reply, answer)));
         }
     }
 
@@ -324,22 +344,18 @@ impl<R> NodeLoop<R> {
             Some(index) if index <= self.multi.applied_in(slot) => {
                 self.turn.answers.push((reply, Answer::ReadAt { group, index }));
             }
+            Some(_) if self.multi.fitness() == Fitness::Unfit => {
+                let answer = not_leader(&self.multi, group);
+                self.turn.answers.push((reply, answer));
+            }
             Some(index) => {
                 self.reads_applying += 1;
                 self.waiting_in(slot).read_at(index, reply);
             }
             None => {
-                let answer = self.not_leader(group);
+                let answer = not_leader(&self.multi, group);
                 self.turn.answers.push((reply, answer));
             }
-        }
-    }
-
-    /// Where to go instead of here.
-    fn not_leader(&self, group: GroupId) -> Answer {
-        match self.multi.group_leader(group) {
-            Ok(Some(leader)) if leader != self.multi.node_id() => Answer::NotLeader { leader },
-            _ => Answer::NoLeader,
         }
     }
 
@@ -360,6 +376,14 @@ impl<R> NodeLoop<R> {
     }
 }
 
+/// Where to go instead of here.
+fn not_leader(multi: &MultiRaft, group: GroupId) -> Answer {
+    match multi.group_leader(group) {
+        Ok(Some(leader)) if leader != multi.node_id() => Answer::NotLeader { leader },
+        _ => Answer::NoLeader,
+    }
+}
+
 /// What an input counts for against the bytes of a turn: what is copied or held because of it.
 fn bytes_of<R>(input: &Input<R>) -> usize {
     match input {
@@ -369,6 +393,7 @@ fn bytes_of<R>(input: &Input<R>) -> usize {
         Input::ProposeToGroup { data, .. } => data.len() + PROPOSAL_CHARGE,
         Input::Fetched { result: Ok(runs), .. } => runs.iter().map(EntryRun::cost).sum(),
         Input::Tick(_)
+        | Input::Fitness(_)
         | Input::Dropped { .. }
         | Input::Read { .. }
         | Input::Persisted(_)

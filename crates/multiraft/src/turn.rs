@@ -8,7 +8,7 @@ use raft_core::{EntryRun, Fetch, FetchError, FetchFor};
 use types::{GroupId, LogIndex, NodeId, StoreId, Tick, VShardId};
 
 use crate::{
-    AddGroupError, BatchTicket, GroupSpec, LeaderView, OutFrame, ProposeError, ReadError,
+    AddGroupError, BatchTicket, Fitness, GroupSpec, LeaderView, OutFrame, ProposeError, ReadError,
     RoleChange, StoreConflict,
 };
 
@@ -19,6 +19,8 @@ use crate::{
 pub enum Input<R> {
     /// It is this late.
     Tick(Tick),
+    /// Whether this node should lead.
+    Fitness(Fitness),
     /// A node sent these.
     Messages {
         /// The node.

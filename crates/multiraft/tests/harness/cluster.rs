@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use multiraft::NodeSettings;
-use raft_core::Role;
+use raft_core::{Fitness, Role};
 use routing::RoutingTable;
 use types::{GroupId, LogIndex, NodeId, Term, Tick, VShardId};
 
@@ -149,6 +149,8 @@ impl Cluster {
                 1 => self.network.isolate(&[victim]),
                 2 | 3 => self.network.isolate(&[]),
                 4..=6 => self.node(victim.0).holds_writes = true,
+                15 => drop(self.node(victim.0).multi.set_fitness(Fitness::Unfit)),
+                16 | 17 => drop(self.node(victim.0).multi.set_fitness(Fitness::Fit)),
                 7..=14 => {
                     let node = self.node(victim.0);
                     node.holds_writes = false;
@@ -191,6 +193,7 @@ impl Cluster {
         for node in self.nodes.values_mut() {
             node.holds_writes = false;
             node.release_writes();
+            node.multi.set_fitness(Fitness::Fit);
         }
     }
 
@@ -216,6 +219,7 @@ impl Cluster {
                 let group = status.group;
                 assert!(status.commit <= status.last && status.applied <= status.commit);
                 if status.role == Role::Leader {
+                    assert_eq!(node.multi.fitness(), Fitness::Fit, "an unfit node leads {group}");
                     let leader = self.leaders.entry((group, status.term)).or_insert(node.id);
                     assert_eq!(*leader, node.id, "two leaders of {group} in term {}", status.term);
                 }

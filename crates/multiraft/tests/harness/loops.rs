@@ -27,6 +27,8 @@ pub(crate) struct Looper {
     pub(crate) disk: Disk,
     pub(crate) inbox: VecDeque<Input<u64>>,
     pub(crate) holds_applies: bool,
+    /// Writes stay on the way to the disk until this is taken back.
+    pub(crate) holds_writes: bool,
     pub(crate) applying: VecDeque<(GroupId, LogIndex)>,
     pub(crate) outcomes: BTreeMap<u64, Outcome>,
     pub(crate) last_turn: Turn<u64>,
@@ -41,6 +43,7 @@ impl Looper {
             disk: Disk::default(),
             inbox: VecDeque::new(),
             holds_applies: false,
+            holds_writes: false,
             applying: VecDeque::new(),
             outcomes: BTreeMap::new(),
             last_turn: Turn::default(),
@@ -48,7 +51,7 @@ impl Looper {
     }
 
     /// One turn over what is in the inbox; returns what is to be sent, and whether anything moved.
-    fn turn(&mut self) -> (Vec<multiraft::OutFrame>, bool) {
+    pub(crate) fn turn(&mut self) -> (Vec<multiraft::OutFrame>, bool) {
         let had_input = !self.inbox.is_empty();
         let inbox = &mut self.inbox;
         let mut turn = self.node.turn(std::iter::from_fn(|| inbox.pop_front()));
@@ -56,8 +59,12 @@ impl Looper {
         if let Some((ticket, batch)) = turn.write.take() {
             self.disk.submit(ticket, batch);
         }
-        while let Some(ticket) = self.disk.release() {
-            self.inbox.push_back(Input::Persisted(ticket));
+        let mut moved = moved;
+        if !self.holds_writes {
+            while let Some(ticket) = self.disk.release() {
+                self.inbox.push_back(Input::Persisted(ticket));
+                moved = true;
+            }
         }
         for batch in std::mem::take(&mut turn.apply) {
             self.apply(batch);
