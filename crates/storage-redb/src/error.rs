@@ -132,9 +132,11 @@ pub enum StoreError {
     /// the store goes on: the caller tries again later, and what takes less may succeed at once.
     #[error("the disk is full: up to {needed} bytes are needed, {free} are left")]
     DiskFull {
-        /// Bytes that the commit may take.
+        /// Bytes that there must be: what the commit may take, and half of the reserve if it has
+        /// entries.
         needed: u64,
-        /// Bytes that are left, with the reserve.
+        /// Bytes that there are for it: on the disk, with the reserve, or for entries, if the log's
+        /// file may not grow any more, within it.
         free: u64,
     },
     /// The caller asked for something that makes no sense; nothing was written or changed.

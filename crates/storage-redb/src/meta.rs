@@ -69,7 +69,7 @@ impl Meta {
     }
 
     /// What writing it may take of the disk.
-    pub(crate) fn bytes_max(&self) -> u64 {
+    pub(crate) fn bytes_max(&self, cache_bytes: usize) -> u64 {
         let mut peers = TableWork::new(self.peers.len(), 0);
         for _ in &self.peers {
             peers.insert(PEER_BYTES);
@@ -78,7 +78,7 @@ impl Meta {
         for _ in 0..FIELDS {
             fields.insert(self.cluster.as_str().len());
         }
-        commit_bytes_max(&[peers, fields])
+        commit_bytes_max(&[peers, fields], cache_bytes)
     }
 
     /// Reads it back.

@@ -9,6 +9,9 @@
 //! splits nor merges; smaller ones share leaves. To take one away means at most two such leaves,
 //! and on each level above two branches, since what is less than a third full is merged with its
 //! neighbour. As records come and go in order, most of these pages are the same ones again.
+//!
+//! A commit larger than half of redb's page cache is written piecemeal, and a page that was written
+//! and is then changed again is written twice.
 
 use crate::packer::{PAGE_BYTES, file_bytes};
 use crate::pages::Pages;
@@ -38,30 +41,46 @@ impl TableWork {
         self.inserted_pages += file_bytes(len).div_ceil(PAGE_BYTES);
     }
 
+    /// The pages that are written, each once.
     fn pages(&self) -> usize {
-        self.inserted_pages + 2 * self.removed + self.branches()
+        let (levels, branches) = self.branches();
+        self.leaves() + (2 * levels * self.touched()).min(branches)
     }
 
-    /// The branches that are written again: two on each level for each row, but no more than there
-    /// are.
-    fn branches(&self) -> usize {
-        let touched = self.inserted + self.removed;
-        let rows = self.rows + self.inserted;
-        let mut levels = 1;
-        let mut on_level = rows / BRANCH_ROWS_MIN;
-        let mut all = 1 + on_level;
+    /// The pages that are written if redb writes some before it is done with them.
+    fn pages_piecemeal(&self) -> usize {
+        let (levels, _) = self.branches();
+        2 * (self.leaves() + 2 * levels * self.touched())
+    }
+
+    const fn touched(&self) -> usize {
+        self.inserted + self.removed
+    }
+
+    const fn leaves(&self) -> usize {
+        self.inserted_pages + 2 * self.removed
+    }
+
+    /// How many levels of branches there are at most, and how many branches.
+    const fn branches(&self) -> (usize, usize) {
+        let mut on_level = (self.rows + self.inserted) / BRANCH_ROWS_MIN;
+        let (mut levels, mut branches) = (1, 1 + on_level);
         while on_level > 0 {
             on_level /= BRANCH_ROWS_MIN;
-            all += 1 + on_level;
             levels += 1;
+            branches += 1 + on_level;
         }
-        (2 * levels * touched).min(all)
+        (levels, branches)
     }
 }
 
-/// What a commit with that work may take of the disk, in bytes.
-pub(crate) fn commit_bytes_max(works: &[TableWork]) -> u64 {
-    let pages: usize = works.iter().map(TableWork::pages).sum();
+/// What a commit with that work may take of the disk, in bytes, if redb has so much for its page
+/// cache.
+pub(crate) fn commit_bytes_max(works: &[TableWork], cache_bytes: usize) -> u64 {
+    let mut pages: usize = works.iter().map(TableWork::pages).sum();
+    if (pages + PAGES_ALWAYS) * PAGE_BYTES > cache_bytes / 2 {
+        pages = works.iter().map(TableWork::pages_piecemeal).sum();
+    }
     let removed: usize = works.iter().map(|work| work.removed).sum();
     // redb's own notes on which pages were taken and which were freed.
     let notes = (2 * pages + removed).div_ceil(NOTES_PER_PAGE);
@@ -69,16 +88,13 @@ pub(crate) fn commit_bytes_max(works: &[TableWork]) -> u64 {
     bytes + bytes / FILE_SYSTEM_SHARE + FILE_SYSTEM_BYTES
 }
 
-/// What a file with those records and checkpoint pages uses of itself, at most: what it has taken
-/// beyond that is free within it.
+/// What a file with those records and checkpoint pages uses of itself, at most: what its length is
+/// beyond that can be written without the file growing.
 pub(crate) fn used_bytes_max(records: &Records, pages: &Pages) -> u64 {
-    let tables = [(records.file_bytes(), records.len()), (pages.bytes(), pages.len())];
-    let used = tables.map(|(bytes, rows)| {
-        let rows = rows as u64;
-        // Leaves with several rows are a third full at least, and so are branches.
-        bytes + 2 * bytes.min(rows * PAGE_BYTES as u64) + BRANCH_BYTES_PER_ROW * rows
-    });
-    used.iter().sum::<u64>() + USED_BYTES_ALWAYS
+    let leaves = records.leaf_bytes_max() + pages.leaf_bytes_max();
+    let branches = BRANCH_BYTES_PER_ROW * (records.len() + pages.len()) as u64;
+    let used = leaves + branches + USED_BYTES_ALWAYS;
+    used + used / FRAGMENT_SHARE
 }
 
 /// A branch that is less than a third full is merged with its neighbour: it has that many children.
@@ -87,6 +103,8 @@ const BRANCH_ROWS_MIN: usize = 42;
 const NOTES_PER_PAGE: usize = 400;
 /// A row's share of the branches above it: a 42nd of a page, and a 42nd of that.
 const BRANCH_BYTES_PER_ROW: u64 = 100;
+/// One byte in that many lies between pages in use and is too small for the next record.
+const FRAGMENT_SHARE: u64 = 4;
 /// What redb's own tables and the node's identity take.
 const USED_BYTES_ALWAYS: u64 = 256 << 10;
 /// Pages of every commit: the header twice, the tables of tables, the notes' own leaves, branches

@@ -19,7 +19,7 @@ use crate::options::{Identity, StoreOptions};
 use crate::replay::{ReplayError, replay};
 use crate::room::{Disk, FolderRoom, Room};
 use crate::shared::{CHECKPOINTS, RECORDS, Shared};
-use crate::space::{Shortage, Space};
+use crate::space::{Effect, Shortage, Space};
 use crate::store::Store;
 
 impl Store {
@@ -117,7 +117,7 @@ impl Opener<'_> {
             ReplayError::Redb(error) => self.failed("read", error),
         })?;
         meta.boot = BootId(meta.boot.0 + 1);
-        let needed = database.held_bytes() + meta.bytes_max();
+        let needed = database.held_bytes() + meta.bytes_max(self.options.raw().page_cache_bytes);
         let used = used_bytes_max(&replayed.ledger.records, &replayed.pages);
         self.find_room(&mut space, "open", needed, used)?;
         database.release();
@@ -158,7 +158,7 @@ impl Opener<'_> {
     fn find_room_to_create(&self, space: &mut Space) -> Result<(), OpenError> {
         let meta = Meta::new(self.identity, StoreId(0));
         // redb's own beginnings, and ours.
-        self.find_room(space, "make", 2 * meta.bytes_max(), 0)
+        self.find_room(space, "make", 2 * meta.bytes_max(self.options.raw().page_cache_bytes), 0)
     }
 
     fn find_room(
@@ -168,7 +168,7 @@ impl Opener<'_> {
         needed: u64,
         used: u64,
     ) -> Result<(), OpenError> {
-        space.find(needed, used).map_err(|shortage| match shortage {
+        space.find(needed, Effect::MakesRoom, used).map_err(|shortage| match shortage {
             Shortage::Full { needed, free } => {
                 OpenError::DiskFull { path: self.path.clone(), doing, needed, free }
             }

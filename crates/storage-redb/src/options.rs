@@ -46,11 +46,11 @@ pub struct RawStoreOptions {
     /// many as there are groups are always allowed. Too small: checkpoints are written again and
     /// again. Too large: the file holds that many more.
     pub superseded_checkpoints_max: usize,
-    /// Bytes of room on the disk below which it is low ([`crate::DiskSpace`]), and bytes of the
-    /// reserve file that is given up for what must still be written then. Default 64 MiB; 0 turns
-    /// both off and removes the file, else 1 MiB to 1 TiB. Too small: what is under way, and what
-    /// makes room again, finds none, and the node stands still until somebody else makes room.
-    /// Turned off: a full disk is a failed write, and ends the node. Too large: room for nothing.
+    /// Bytes free on the disk below which it is low ([`crate::DiskSpace`]), and bytes of the reserve
+    /// file that is given up for what must still be written then. Default 64 MiB; 0 turns both off
+    /// and removes the file, else 4 MiB to 1 TiB. Too small: what is under way, and what makes room
+    /// again, finds none, and the node stands still until somebody else makes room. Turned off: a
+    /// full disk is a failed write, and ends the node. Too large: room for nothing.
     pub disk_reserve_bytes: u64,
 }
 
@@ -110,8 +110,8 @@ impl StoreOptions {
             return refused("checkpoint_page_bytes_max", 0, "at least 1");
         }
         let reserve = raw.disk_reserve_bytes;
-        if reserve != 0 && !(1 << 20..=1 << 40).contains(&reserve) {
-            return refused("disk_reserve_bytes", reserve, "0, or 1 MiB to 1 TiB");
+        if reserve != 0 && !(4 << 20..=1 << 40).contains(&reserve) {
+            return refused("disk_reserve_bytes", reserve, "0, or 4 MiB to 1 TiB");
         }
         Ok(Self { raw })
     }
@@ -142,7 +142,7 @@ mod tests {
             "moved_bytes_per_commit_max"
         );
         assert_eq!(
-            refused(RawStoreOptions { disk_reserve_bytes: 4096, ..raw }),
+            refused(RawStoreOptions { disk_reserve_bytes: 1 << 20, ..raw }),
             "disk_reserve_bytes"
         );
         assert!(StoreOptions::new(RawStoreOptions { disk_reserve_bytes: 0, ..raw }).is_ok());

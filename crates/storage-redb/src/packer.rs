@@ -158,6 +158,12 @@ pub(crate) fn file_bytes(len: usize) -> usize {
     if row <= PAGE_BYTES { row } else { row.div_ceil(PAGE_BYTES).next_power_of_two() * PAGE_BYTES }
 }
 
+/// What redb's leaves take, at most, for a row that takes so much of the file: those that several
+/// rows share are a third full at least.
+pub(crate) const fn leaf_bytes_max(file_bytes: u64) -> u64 {
+    if file_bytes <= PAGE_BYTES as u64 { 3 * file_bytes } else { file_bytes }
+}
+
 /// How long a record may become of which `bytes` bytes of items are left to write.
 fn room(bytes: usize, waste_max: usize, record_bytes_max: usize) -> usize {
     let row = bytes + RECORD_HEADER_BYTES + ROW_BYTES;

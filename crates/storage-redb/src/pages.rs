@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 
 use crate::ledger::{Ledger, Seat};
-use crate::packer::file_bytes;
+use crate::packer::{file_bytes, leaf_bytes_max};
 
 #[derive(Debug)]
 struct Page {
     seats: Vec<Seat>,
     counting: usize,
-    /// Of the file.
+    /// What it takes of redb's leaves, at most.
     bytes: u64,
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct Pages {
     /// Pages in which nothing counts; still in the file.
     stale: Vec<u64>,
     newest: u64,
-    /// What all pages take of the file.
+    /// What all pages take of redb's leaves, at most.
     bytes: u64,
     /// How many checkpoints there are in pages that are not stale, and how many of them count.
     checkpoints: usize,
@@ -42,8 +42,8 @@ impl Pages {
         self.pages.len()
     }
 
-    /// What all pages take of the file.
-    pub(crate) const fn bytes(&self) -> u64 {
+    /// How many bytes the leaves of redb take that hold the pages, at most.
+    pub(crate) const fn leaf_bytes_max(&self) -> u64 {
         self.bytes
     }
 
@@ -56,7 +56,7 @@ impl Pages {
         seats: Vec<Seat>,
         previous: impl Iterator<Item = u64>,
     ) {
-        let bytes = file_bytes(len) as u64;
+        let bytes = leaf_bytes_max(file_bytes(len) as u64);
         self.bytes += bytes;
         self.newest = self.newest.max(number);
         self.checkpoints += seats.len();
@@ -120,10 +120,10 @@ mod tests {
         assert!(pages.stale().is_empty());
         pages.insert(3, 100, vec![b], [1].into_iter());
         assert_eq!(pages.stale(), [1]);
-        assert_eq!((pages.len(), pages.bytes()), (3, 8192 + 2 * 116));
+        assert_eq!((pages.len(), pages.leaf_bytes_max()), (3, 8192 + 6 * 116));
         pages.stale_deleted();
         assert!(pages.stale().is_empty());
-        assert_eq!((pages.len(), pages.bytes()), (2, 2 * 116));
+        assert_eq!((pages.len(), pages.leaf_bytes_max()), (2, 6 * 116));
         assert_eq!((pages.checkpoints, pages.counting, pages.next_number()), (2, 2, 4));
     }
 

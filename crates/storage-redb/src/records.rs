@@ -9,6 +9,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::packer::leaf_bytes_max;
+
 /// A record's place in memory, half the size of its sequence number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Slot(pub(crate) u32);
@@ -110,6 +112,7 @@ pub(crate) struct Records {
     sparse: BTreeMap<u64, Slot>,
     unsettled: Vec<Slot>,
     file_bytes: u64,
+    leaf_bytes_max: u64,
     live_bytes: u64,
     dead_bytes: u64,
     sparse_bytes: u64,
@@ -135,6 +138,7 @@ impl Records {
             Slot(slot)
         };
         self.file_bytes += u64::from(file_bytes);
+        self.leaf_bytes_max += leaf_bytes_max(u64::from(file_bytes));
         self.unsettled.push(slot);
         slot
     }
@@ -145,6 +149,7 @@ impl Records {
         let dead = self.dead.remove(&record.sequence);
         assert_eq!(dead, Some(slot), "record {} is removed but still needed", record.sequence);
         self.file_bytes -= u64::from(record.file_bytes);
+        self.leaf_bytes_max -= leaf_bytes_max(u64::from(record.file_bytes));
         self.dead_bytes -= u64::from(record.file_bytes);
         self.vacant.push(slot);
     }
@@ -235,6 +240,11 @@ impl Records {
         self.file_bytes
     }
 
+    /// How many bytes the leaves of redb take that hold the records, at most.
+    pub(crate) const fn leaf_bytes_max(&self) -> u64 {
+        self.leaf_bytes_max
+    }
+
     /// How many bytes are needed.
     pub(crate) const fn live_bytes(&self) -> u64 {
         self.live_bytes
@@ -301,6 +311,7 @@ mod tests {
         assert_eq!(records.dead_below(9).count(), 0);
         records.remove(slot);
         assert_eq!((records.file_bytes(), records.dead_bytes()), (0, 0));
+        assert_eq!((records.leaf_bytes_max(), records.len()), (0, 0));
         assert_eq!(records.insert(10, 1), slot);
     }
 

@@ -4,7 +4,7 @@
 //! when the disk is full it is removed, so that what must still be written can be.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -49,7 +49,9 @@ pub trait Room: fmt::Debug + Send {
 pub struct Found {
     /// Bytes that the disk still gives to anybody who writes.
     pub free_bytes: u64,
-    /// Bytes that the log's file has taken: what was written there can be written again.
+    /// How long the log's file is.
+    pub file_len: u64,
+    /// Bytes that the file has taken of the disk: less than its length if it has holes.
     pub file_bytes: u64,
     /// Bytes that the reserve holds; 0 if there is none.
     pub reserve_bytes: u64,
@@ -76,15 +78,17 @@ impl FolderRoom {
 impl Room for FolderRoom {
     fn look(&self) -> io::Result<Found> {
         let disk = rustix::fs::statvfs(&self.folder)?;
-        let file_bytes = self.log.as_ref().map_or(Ok(0), |log| log.metadata().map(taken_bytes))?;
+        let log = self.log.as_ref().map(File::metadata).transpose()?;
         let reserve_bytes = match std::fs::metadata(self.reserve_path()) {
-            Ok(reserve) => taken_bytes(reserve),
+            Ok(reserve) => taken_bytes(&reserve),
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
         // Not what only root may have: that is kept for getting out of trouble by hand.
         let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
-        Ok(Found { free_bytes, file_bytes, reserve_bytes })
+        let file_len = log.as_ref().map_or(0, Metadata::len);
+        let file_bytes = log.as_ref().map_or(0, taken_bytes);
+        Ok(Found { free_bytes, file_len, file_bytes, reserve_bytes })
     }
 
     fn make_reserve(&self, bytes: u64) -> io::Result<()> {
@@ -111,7 +115,7 @@ impl Room for FolderRoom {
 }
 
 /// What a file has taken of the disk: less than its length if it has holes.
-fn taken_bytes(file: std::fs::Metadata) -> u64 {
+fn taken_bytes(file: &Metadata) -> u64 {
     use std::os::unix::fs::MetadataExt;
     // The unit of this field is 512 bytes on every system, whatever the file system's blocks are.
     file.blocks() * 512
@@ -155,7 +159,7 @@ const CHUNK_BYTES: usize = 64 << 10;
 mod tests {
     use super::*;
 
-    fn reserve_in(folder: &Path) -> std::fs::Metadata {
+    fn reserve_in(folder: &Path) -> Metadata {
         std::fs::metadata(folder.join(RESERVE_FILE)).unwrap()
     }
 
@@ -194,6 +198,6 @@ mod tests {
         fill(&file, 200_000).unwrap();
         let filled = std::fs::metadata(&path).unwrap();
         assert_eq!(filled.len(), 200_000);
-        assert!(taken_bytes(filled) >= 200_000);
+        assert!(taken_bytes(&filled) >= 200_000);
     }
 }

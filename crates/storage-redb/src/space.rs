@@ -5,16 +5,24 @@
 //! that the disk is *low*: whoever owns the store then stops making new work, and what is left,
 //! with the reserve behind it, is for what makes room again.
 //!
-//! Room within the log's file counts: where records were deleted, redb writes again. But which
-//! pages it takes is not ours to say, so a single commit may only count on the disk's own room.
+//! The file is a part of the disk that gives nothing back: what was deleted is written again, so
+//! the log may fall and rise within the file's length as often as it likes. But which pages redb
+//! takes is not ours to say; sooner or later it has written to every one, and then the disk has to
+//! have had room for the whole length. And when redb finds no page that fits, it doubles the file,
+//! or adds 4 GiB once it has that many. So the disk is low unless it has room for the whole length,
+//! and either there is room within the length or the disk has it for a file that grew. What was so
+//! remains so, whatever the log does: after a pause, once enough was released, it goes on.
 //!
-//! With `R` for `disk_reserve_bytes`, and the reserve's own bytes counted as room, since making it
-//! or giving it up changes nothing:
+//! With `R` for `disk_reserve_bytes`, and the reserve's own bytes counted as room of the disk, since
+//! making it or giving it up changes nothing:
 //!
-//! | disk is | all room | room outside of the file |
+//! | disk is | beside the file's length | within it, or beside it when it has grown |
 //! |---|---|---|
-//! | low as soon as it has less than | 2 R | or R / 2 |
-//! | not low any more once it has | 2 R + R / 4 | and R |
+//! | low as soon as it has less than | 2 R | R, or 2 R |
+//! | not low any more, or from the start, once it has | 2 R + R / 4 | R + R / 4, or 2 R + R / 4 |
+//!
+//! The last half of the reserve is only for commits without entries, so that a log which went on
+//! against all advice can still be released.
 
 use std::io;
 
@@ -23,13 +31,14 @@ use crate::room::{Found, Room};
 /// How much room there is, as of the last look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DiskSpace {
-    /// Bytes that the store can still write: free on the disk, or within the log's own file. The
-    /// highest number if nobody knows or wants to know.
+    /// Bytes free on the disk, without those that the log's file may still take within its length.
+    /// The highest number if nobody knows or wants to know.
     pub free_bytes: u64,
     /// Bytes that the reserve file holds: 0 while it is given up.
     pub reserve_bytes: u64,
-    /// Whether it is time to make no new work. Turns true below `disk_reserve_bytes` of room, and
-    /// false again only with a quarter more, so that it does not flicker.
+    /// Whether it is time to make no new work. Turns true when less than `disk_reserve_bytes` are
+    /// free, when the log has filled its file and there is no room for a longer one, and with every
+    /// refusal; false again only with a quarter more, so that it does not flicker.
     pub is_low: bool,
 }
 
@@ -44,6 +53,15 @@ pub(crate) struct Space {
     /// How large the reserve is to be.
     reserve_bytes: u64,
     last: DiskSpace,
+}
+
+/// What a commit does to the log in the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Effect {
+    /// It has entries.
+    Grows,
+    /// It has none: it is small, or shortens the log. There is no other way out of a full disk.
+    MakesRoom,
 }
 
 /// Why something may not be written.
@@ -71,7 +89,8 @@ impl Space {
             room.give_up_reserve()?;
         }
         let room = room.filter(|_| reserve_bytes > 0);
-        Ok(Self { room, reserve_bytes, last: UNKNOWN })
+        let last = DiskSpace { is_low: room.is_some(), ..UNKNOWN };
+        Ok(Self { room, reserve_bytes, last })
     }
 
     /// What the last look found.
@@ -86,15 +105,31 @@ impl Space {
         Ok(self.last)
     }
 
-    /// Makes sure that `needed` bytes can be written, by giving up the reserve if it takes that.
-    pub(crate) fn find(&mut self, needed: u64, used_bytes: u64) -> Result<(), Shortage> {
+    /// Makes sure that what may take `bytes` can be written, by giving up the reserve if it takes
+    /// that. What makes the log longer has to leave the last half of the reserve.
+    pub(crate) fn find(
+        &mut self,
+        bytes: u64,
+        effect: Effect,
+        used_bytes: u64,
+    ) -> Result<(), Shortage> {
         let Some(mut found) = self.survey(used_bytes)? else { return Ok(()) };
-        let outside = found.free_bytes.saturating_add(found.reserve_bytes);
-        if found.free_bytes < needed && outside >= needed {
+        let left_alone = match effect {
+            Effect::Grows => self.reserve_bytes / 2,
+            Effect::MakesRoom => 0,
+        };
+        let needed = bytes.saturating_add(left_alone);
+        let view = View { found, reserve: self.reserve_bytes, used_bytes };
+        let free = match effect {
+            Effect::Grows => view.free_to_grow(),
+            Effect::MakesRoom => view.outside(),
+        };
+        if free >= needed && found.free_bytes < bytes {
             found = self.give_up_reserve(used_bytes)?.unwrap_or(found);
         }
-        if found.free_bytes < needed {
-            return Err(Shortage::Full { needed, free: outside });
+        if free < needed || found.free_bytes < bytes {
+            self.last.is_low = true;
+            return Err(Shortage::Full { needed, free });
         }
         Ok(())
     }
@@ -114,7 +149,7 @@ impl Space {
             }
             found = room.look()?;
         }
-        self.last = judge(self.last, found, wanted, used_bytes);
+        self.judge(found, used_bytes);
         Ok(Some(found))
     }
 
@@ -122,24 +157,83 @@ impl Space {
         let Some(room) = &self.room else { return Ok(None) };
         room.give_up_reserve()?;
         let found = room.look()?;
-        self.last = judge(self.last, found, self.reserve_bytes, used_bytes);
+        self.judge(found, used_bytes);
         Ok(Some(found))
+    }
+
+    fn judge(&mut self, found: Found, used_bytes: u64) {
+        let view = View { found, reserve: self.reserve_bytes, used_bytes };
+        let is_low = if self.last.is_low { !view.is_ample() } else { view.is_low() };
+        let (free_bytes, reserve_bytes) = (view.free_bytes(), found.reserve_bytes);
+        self.last = DiskSpace { free_bytes, reserve_bytes, is_low };
     }
 }
 
-/// What there is to say about what was found, after what was said before.
-fn judge(before: DiskSpace, found: Found, reserve: u64, used_bytes: u64) -> DiskSpace {
-    let outside = found.free_bytes.saturating_add(found.reserve_bytes);
-    let inside = found.file_bytes.saturating_sub(used_bytes);
-    let all = outside.saturating_add(inside);
-    let is_low = if before.is_low {
-        all < 2 * reserve + reserve / 4 || outside < reserve
-    } else {
-        all < 2 * reserve || outside < reserve / 2
-    };
-    let free_bytes = found.free_bytes.saturating_add(inside);
-    DiskSpace { free_bytes, reserve_bytes: found.reserve_bytes, is_low }
+/// What was found, seen by what it is for.
+#[derive(Clone, Copy)]
+struct View {
+    found: Found,
+    /// How large the reserve is to be.
+    reserve: u64,
+    /// Bytes of the file that are not free within it.
+    used_bytes: u64,
 }
+
+impl View {
+    /// What the disk has for whoever writes, the reserve included.
+    const fn outside(&self) -> u64 {
+        self.found.free_bytes.saturating_add(self.found.reserve_bytes)
+    }
+
+    /// What the file may still take without getting longer.
+    const fn holes(&self) -> u64 {
+        self.found.file_len.saturating_sub(self.found.file_bytes)
+    }
+
+    /// What remains of the disk when the file has taken its length.
+    const fn beside(&self) -> u64 {
+        self.outside().saturating_sub(self.holes())
+    }
+
+    /// The same once the file has grown.
+    fn beside_grown(&self) -> u64 {
+        self.beside().saturating_sub(self.found.file_len.min(GROWTH_BYTES_MAX))
+    }
+
+    /// What can be written before the file grows.
+    const fn within(&self) -> u64 {
+        self.found.file_len.saturating_sub(self.used_bytes)
+    }
+
+    const fn free_bytes(&self) -> u64 {
+        self.found.free_bytes.saturating_sub(self.holes())
+    }
+
+    fn is_low(&self) -> bool {
+        let two = 2 * self.reserve;
+        self.beside() < two || (self.within() < self.reserve && self.beside_grown() < two)
+    }
+
+    /// Not low, with a quarter of the reserve to spare.
+    fn is_ample(&self) -> bool {
+        let spare = self.reserve / 4;
+        let two = 2 * self.reserve + spare;
+        self.beside() >= two
+            && (self.within() >= self.reserve + spare || self.beside_grown() >= two)
+    }
+
+    /// What there is for entries: if the file may not grow, no more than there is within it.
+    fn free_to_grow(&self) -> u64 {
+        if self.beside_grown() >= 2 * self.reserve {
+            self.outside()
+        } else {
+            self.outside().min(self.within())
+        }
+    }
+}
+
+/// How much longer redb makes the file at once.
+const GROWTH_BYTES_MAX: u64 = 4 << 30;
 
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
@@ -180,14 +274,14 @@ mod tests {
         let disk = SimDisk::new();
         disk.leave_free(20 * MIB);
         let mut space = space_on(&disk);
-        space.find(MIB, 0).unwrap();
+        space.find(MIB, Effect::MakesRoom, 0).unwrap();
         disk.leave_free(MIB);
-        space.find(MIB, 0).unwrap();
-        let refused = space.find(9 * MIB + 1, 0).unwrap_err();
+        space.find(MIB, Effect::MakesRoom, 0).unwrap();
+        let refused = space.find(9 * MIB + 1, Effect::MakesRoom, 0).unwrap_err();
         let Shortage::Full { needed, free } = refused else { panic!("{refused:?}") };
         assert_eq!((needed, free), (9 * MIB + 1, 9 * MIB));
         assert_eq!(space.last().reserve_bytes, 8 * MIB, "it would have gone for nothing");
-        space.find(9 * MIB, 0).unwrap();
+        space.find(9 * MIB, Effect::MakesRoom, 0).unwrap();
         assert_eq!((disk.free_bytes(), disk.reserve_bytes()), (9 * MIB, 0));
         assert!(space.last().is_low && space.last().reserve_bytes == 0);
         disk.leave_free(10 * MIB - 1);
@@ -199,24 +293,63 @@ mod tests {
     }
 
     #[test]
-    fn room_within_the_file_counts_unless_hardly_any_is_left_outside() {
-        let found = |free_mib, reserve_mib, file_mib: u64| Found {
-            free_bytes: free_mib * MIB,
-            reserve_bytes: reserve_mib * MIB,
-            file_bytes: file_mib * MIB,
+    fn what_has_entries_leaves_half_of_the_reserve() {
+        let disk = SimDisk::new();
+        let mut space = space_on(&disk);
+        space.look(0).unwrap();
+        // An empty file need not grow, so this is about the disk's own room.
+        disk.leave_free(8 * MIB);
+        let refused = space.find(12 * MIB + 1, Effect::Grows, 0).unwrap_err();
+        let Shortage::Full { needed, free } = refused else { panic!("{refused:?}") };
+        assert_eq!((needed, free, disk.reserve_bytes()), (16 * MIB + 1, 16 * MIB, 8 * MIB));
+        assert!(space.last().is_low, "every refusal is a warning");
+        space.find(12 * MIB, Effect::Grows, 0).unwrap();
+        assert_eq!((disk.free_bytes(), disk.reserve_bytes()), (16 * MIB, 0));
+        disk.leave_free(4 * MIB);
+        assert!(space.find(1, Effect::Grows, 0).is_err());
+        space.find(4 * MIB, Effect::MakesRoom, 0).unwrap();
+    }
+
+    /// A file of 100 MiB, all but `holes` taken, on a disk with `free` beside the whole reserve.
+    fn view(free: u64, holes: u64, used: u64) -> View {
+        let found = Found {
+            free_bytes: free * MIB,
+            file_len: 100 * MIB,
+            file_bytes: (100 - holes) * MIB,
+            reserve_bytes: 8 * MIB,
         };
-        let judge = |before, found| judge(before, found, 8 * MIB, 100 * MIB);
-        let low = judge(UNKNOWN, found(1, 8, 106));
-        assert!(low.is_low);
-        let inside = judge(low, found(1, 8, 109));
-        assert_eq!((inside.is_low, inside.free_bytes), (false, 10 * MIB));
-        // A file that takes less than was thought has nothing free within it.
-        assert_eq!(judge(UNKNOWN, found(9, 8, 50)).free_bytes, 9 * MIB);
-        assert!(!judge(UNKNOWN, found(4, 0, 200)).is_low);
-        let outside = judge(UNKNOWN, found(3, 0, 200));
-        assert!(outside.is_low, "a commit counts on nothing but this");
-        assert!(judge(outside, found(7, 0, 200)).is_low);
-        assert!(!judge(outside, found(8, 0, 200)).is_low);
+        View { found, reserve: 8 * MIB, used_bytes: used * MIB }
+    }
+
+    #[test]
+    fn what_the_file_may_still_take_within_its_length_is_not_free() {
+        assert!(!view(58, 50, 0).is_low() && !view(60, 50, 0).is_low());
+        assert!(view(57, 50, 0).is_low() && !view(59, 50, 0).is_ample());
+        assert!(view(60, 50, 0).is_ample());
+        assert_eq!(view(58, 50, 0).free_bytes(), 8 * MIB);
+        // However much of the holes redb has filled meanwhile, and however much of the file is in use.
+        for holes in 0..=50 {
+            assert!(!view(8 + holes, holes, 0).is_low());
+            assert!(view(7 + holes, holes, 0).is_low());
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_used_up_has_to_be_able_to_grow() {
+        assert!(!view(8, 0, 92).is_low());
+        assert!(view(8, 0, 93).is_low() && !view(10, 0, 92).is_ample());
+        assert!(view(10, 0, 90).is_ample());
+        assert!(view(107, 0, 99).is_low());
+        assert!(!view(108, 0, 99).is_low() && !view(109, 0, 99).is_ample());
+        assert!(view(110, 0, 99).is_ample());
+        assert_eq!(view(107, 0, 95).free_to_grow(), 5 * MIB);
+        assert_eq!(view(108, 0, 95).free_to_grow(), 116 * MIB);
+        let huge = Found { file_len: 20 << 30, file_bytes: 20 << 30, ..view(0, 0, 0).found };
+        let grown = |free_bytes| {
+            let found = Found { free_bytes, ..huge };
+            View { found, reserve: 8 * MIB, used_bytes: 20 << 30 }.is_low()
+        };
+        assert!(grown((4 << 30) + 7 * MIB) && !grown((4 << 30) + 8 * MIB));
     }
 
     #[test]
@@ -229,7 +362,7 @@ mod tests {
         assert_eq!(disk.reserve_bytes(), 0);
         disk.leave_free(0);
         assert_eq!(space.look(0).unwrap(), UNKNOWN);
-        space.find(u64::MAX, 0).unwrap();
+        space.find(u64::MAX, Effect::MakesRoom, 0).unwrap();
     }
 
     #[test]
@@ -239,6 +372,6 @@ mod tests {
         disk.fail_look_in(0);
         assert!(space.look(0).is_err());
         disk.fail_look_in(0);
-        assert!(matches!(space.find(1, 0), Err(Shortage::Failed(_))));
+        assert!(matches!(space.find(1, Effect::MakesRoom, 0), Err(Shortage::Failed(_))));
     }
 }

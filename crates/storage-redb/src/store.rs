@@ -21,7 +21,7 @@ use crate::reader::Reader;
 use crate::records::{Charge, Slot};
 use crate::runs::Place;
 use crate::shared::{CHECKPOINTS, RECORDS, Shared};
-use crate::space::{DiskSpace, Shortage, Space};
+use crate::space::{DiskSpace, Effect, Shortage, Space};
 use crate::staging::Staging;
 
 /// Dead records that one commit deletes beside twice as many as it writes.
@@ -72,6 +72,8 @@ pub struct StoreCounters {
     pub checkpoint_bytes_written: u64,
     /// Checkpoint pages deleted.
     pub pages_deleted: u64,
+    /// Bytes of room that were asked for: no less than was written.
+    pub room_bytes_asked: u64,
 }
 
 impl Drop for Store {
@@ -79,8 +81,8 @@ impl Drop for Store {
     /// cannot be told from a torn write, then nothing is lost with it. Nothing is lost either if
     /// this fails.
     fn drop(&mut self) {
-        let needed = self.meta.bytes_max();
-        if self.shared.failure().is_none() && self.find_room(needed).is_ok() {
+        let needed = self.meta.bytes_max(self.options.page_cache_bytes);
+        if self.shared.failure().is_none() && self.find_room(needed, Effect::MakesRoom).is_ok() {
             let _ = write_meta(&self.shared.database, &self.meta);
         }
     }
@@ -283,7 +285,7 @@ impl Store {
         if plan.records.is_empty() && plan.page.is_none() && plan.dead.is_empty() {
             return Ok(());
         }
-        self.find_room(self.bytes_max(&plan))?;
+        self.find_room(self.bytes_max(&plan), effect(&items))?;
         self.write(&plan).map_err(|error| self.shared.fail("write", error))?;
         self.count(&plan, moved.len());
         self.apply(&items, plan);
@@ -298,7 +300,7 @@ impl Store {
 
     fn replace_meta(&mut self, meta: Meta) -> Result<(), StoreError> {
         self.check_not_poisoned()?;
-        self.find_room(meta.bytes_max())?;
+        self.find_room(meta.bytes_max(self.options.page_cache_bytes), Effect::MakesRoom)?;
         let written = write_meta(&self.shared.database, &meta);
         written.map_err(|error| self.shared.fail("write", error))?;
         self.meta = meta;
@@ -315,13 +317,14 @@ impl Store {
             checkpoints = TableWork::new(self.pages.len(), self.pages.stale().len());
             checkpoints.insert(page.value.len());
         }
-        commit_bytes_max(&[records, checkpoints])
+        commit_bytes_max(&[records, checkpoints], self.options.page_cache_bytes)
     }
 
     /// Makes sure that so much can be written.
-    fn find_room(&mut self, needed: u64) -> Result<(), StoreError> {
+    fn find_room(&mut self, bytes: u64, effect: Effect) -> Result<(), StoreError> {
         let used = self.used_bytes();
-        self.space.find(needed, used).map_err(|shortage| match shortage {
+        self.counters.room_bytes_asked += bytes;
+        self.space.find(bytes, effect, used).map_err(|shortage| match shortage {
             Shortage::Full { needed, free } => StoreError::DiskFull { needed, free },
             Shortage::Failed(error) => self.shared.fail(FINDING_ROOM, error),
         })
@@ -496,6 +499,12 @@ impl Store {
         }
         ledger.records.settle();
     }
+}
+
+/// Whether there are entries among the items that were not in the log before.
+fn effect(items: &[(Seat, &GroupItem)]) -> Effect {
+    let grows = items.iter().any(|(_, item)| matches!(item.item, Item::Append(_)));
+    if grows { Effect::Grows } else { Effect::MakesRoom }
 }
 
 fn piece(packed: Packed, slots: &[Slot]) -> Piece {

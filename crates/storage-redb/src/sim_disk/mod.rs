@@ -69,20 +69,11 @@ struct State {
 /// The room on the disk.
 #[derive(Clone, Copy, Default, Debug)]
 struct Shelf {
-    /// None if there is no end of it.
-    limit: Option<Limit>,
+    /// What the file's blocks, the reserve and others may take together; none if there is no end.
+    capacity: Option<u64>,
     /// What the reserve holds, as the machine sees it and as it survives in any case.
     reserve_bytes: u64,
     reserve_bytes_durable: u64,
-}
-
-/// How room is counted.
-#[derive(Clone, Copy, Debug)]
-enum Limit {
-    /// Blocks taken by the file, the reserve and others are at most that many bytes.
-    Blocks { capacity: u64 },
-    /// Each byte written takes room for good, even where one was before.
-    Bytes { left: u64 },
 }
 
 impl SimDisk {
@@ -162,25 +153,19 @@ impl SimDisk {
     /// Gives the disk that much room in all. What is taken already stays; there may be less than
     /// nothing left.
     pub fn limit_to(&self, capacity: u64) {
-        self.state.lock().shelf.limit = Some(Limit::Blocks { capacity });
+        self.state.lock().shelf.capacity = Some(capacity);
     }
 
     /// Somebody else takes room, or makes some, so that exactly that much is left.
     pub fn leave_free(&self, bytes: u64) {
         let mut state = self.state.lock();
         let capacity = state.current.taken_bytes() + state.shelf.reserve_bytes + bytes;
-        state.shelf.limit = Some(Limit::Blocks { capacity });
-    }
-
-    /// Lets exactly that many bytes be written from now on, wherever: the strictest file system
-    /// that there can be. Only making and giving up the reserve takes and gives room beside that.
-    pub fn allow_bytes(&self, bytes: u64) {
-        self.state.lock().shelf.limit = Some(Limit::Bytes { left: bytes });
+        state.shelf.capacity = Some(capacity);
     }
 
     /// Gives the disk room without end.
     pub fn unlimit(&self) {
-        self.state.lock().shelf.limit = None;
+        self.state.lock().shelf.capacity = None;
     }
 
     /// How many bytes can still be written.
@@ -275,28 +260,15 @@ impl State {
     }
 
     fn free_bytes(&self) -> u64 {
-        match self.shelf.limit {
-            None => u64::MAX,
-            Some(Limit::Bytes { left }) => left,
-            Some(Limit::Blocks { capacity }) => {
-                capacity.saturating_sub(self.current.taken_bytes() + self.shelf.reserve_bytes)
-            }
-        }
+        let taken = self.current.taken_bytes() + self.shelf.reserve_bytes;
+        self.shelf.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(taken))
     }
 
-    /// Takes room for a write; false if there is too little.
-    fn take_room(&mut self, offset: usize, len: usize) -> bool {
-        let free = self.free_bytes();
-        let taken = match &mut self.shelf.limit {
-            None => return true,
-            Some(Limit::Blocks { .. }) => self.current.newly_taken_bytes(offset, len),
-            Some(Limit::Bytes { left }) => {
-                *left = left.saturating_sub(len as u64);
-                len as u64
-            }
-        };
-        self.counters.refused_writes += u64::from(taken > free);
-        taken <= free
+    /// Whether there is room for a write.
+    fn has_room(&mut self, offset: usize, len: usize) -> bool {
+        let has_room = self.current.newly_taken_bytes(offset, len) <= self.free_bytes();
+        self.counters.refused_writes += u64::from(!has_room);
+        has_room
     }
 }
 
@@ -364,7 +336,7 @@ impl StorageBackend for SimDisk {
         if strikes(&mut state.write_fault_in) {
             return Err(io::Error::other("the simulated disk failed this write"));
         }
-        if !state.take_room(offset, data.len()) {
+        if !state.has_room(offset, data.len()) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         state.write(offset, data);
@@ -394,6 +366,7 @@ impl Room for SimDisk {
         }
         Ok(Found {
             free_bytes: state.free_bytes(),
+            file_len: state.current.len() as u64,
             file_bytes: state.current.taken_bytes(),
             reserve_bytes: state.shelf.reserve_bytes,
         })
@@ -404,15 +377,9 @@ impl Room for SimDisk {
         if state.is_dark {
             return Err(dark());
         }
-        let held = std::mem::take(&mut state.shelf.reserve_bytes);
-        if let Some(Limit::Bytes { left }) = &mut state.shelf.limit {
-            *left += held;
-        }
+        state.shelf.reserve_bytes = 0;
         if state.free_bytes() < bytes {
             return Err(io::ErrorKind::StorageFull.into());
-        }
-        if let Some(Limit::Bytes { left }) = &mut state.shelf.limit {
-            *left -= bytes;
         }
         state.shelf.reserve_bytes = bytes;
         if state.is_powered() { Ok(()) } else { Err(dark()) }
@@ -423,10 +390,7 @@ impl Room for SimDisk {
         if state.is_dark {
             return Err(dark());
         }
-        let held = std::mem::take(&mut state.shelf.reserve_bytes);
-        if let Some(Limit::Bytes { left }) = &mut state.shelf.limit {
-            *left += held;
-        }
+        state.shelf.reserve_bytes = 0;
         if !state.is_powered() {
             return Err(dark());
         }
@@ -554,7 +518,8 @@ mod tests {
         assert_eq!((disk.free_bytes(), disk.counters().refused_writes), (2 * 4096, 1));
         assert!(disk.image()[8192..].iter().all(|byte| *byte == 0), "nothing of it is there");
         disk.write(8192, &[1; 2 * 4096]).unwrap();
-        assert_eq!(disk.look().unwrap(), Found { file_bytes: 4 * 4096, ..Found::default() });
+        let found = Found { file_len: 1 << 20, file_bytes: 4 * 4096, ..Found::default() };
+        assert_eq!(disk.look().unwrap(), found);
         disk.set_len(4096).unwrap();
         assert_eq!(disk.free_bytes(), 3 * 4096);
         disk.leave_free(1);
@@ -565,20 +530,19 @@ mod tests {
     }
 
     #[test]
-    fn room_counted_in_bytes_is_taken_by_every_one() {
+    fn the_reserve_takes_room_and_gives_it_back() {
         let disk = disk_of(4096);
-        disk.allow_bytes(10);
-        disk.write(0, b"12345").unwrap();
-        disk.write(0, b"12345").unwrap();
-        assert!(disk.write(0, b"1").is_err());
-        disk.allow_bytes(10);
-        disk.make_reserve(8).unwrap();
-        assert_eq!((disk.free_bytes(), disk.reserve_bytes()), (2, 8));
-        disk.make_reserve(6).unwrap();
-        assert_eq!(disk.free_bytes(), 4);
+        disk.leave_free(10_000);
+        disk.make_reserve(8000).unwrap();
+        assert_eq!((disk.free_bytes(), disk.reserve_bytes()), (2000, 8000));
+        disk.make_reserve(6000).unwrap();
+        assert_eq!(disk.free_bytes(), 4000);
+        let refused = disk.make_reserve(10_001).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+        assert_eq!((disk.free_bytes(), disk.reserve_bytes()), (10_000, 0));
+        disk.make_reserve(10_000).unwrap();
         disk.give_up_reserve().unwrap();
-        assert_eq!(disk.free_bytes(), 10);
-        assert!(disk.make_reserve(11).is_err());
+        assert_eq!(disk.free_bytes(), 10_000);
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(crate) fn options(dice: &mut Dice) -> StoreOptions {
         moved_bytes_per_commit_max: 1 + usize::try_from(dice.below(3)).unwrap() * 700,
         checkpoint_page_bytes_max: 1 + usize::try_from(dice.below(3)).unwrap() * 500,
         superseded_checkpoints_max: usize::try_from(dice.below(8)).unwrap(),
-        disk_reserve_bytes: [0, 1 << 20][usize::try_from(dice.below(2)).unwrap()],
+        disk_reserve_bytes: [0, 4 << 20][usize::try_from(dice.below(2)).unwrap()],
     };
     StoreOptions::new(raw).unwrap()
 }
