@@ -17,7 +17,7 @@ mod image;
 use std::io;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use redb::StorageBackend;
 
 use crate::room::{Disk, Found, Room};
@@ -48,6 +48,8 @@ impl DiskCounters {
 #[derive(Clone, Debug, Default)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// Told when syncs that are held may go on, or the power is gone.
+    released: Arc<Condvar>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +65,9 @@ struct State {
     sync_fault_in: Option<u64>,
     read_fault_in: Option<u64>,
     look_fault_in: Option<u64>,
+    holds_syncs: bool,
+    /// How many syncs stand still.
+    held_syncs: usize,
     counters: DiskCounters,
 }
 
@@ -86,7 +91,7 @@ impl SimDisk {
     pub fn from_image(image: Vec<u8>) -> Self {
         let image = Image::new(image);
         let state = State { current: image.clone(), durable: image, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), released: Arc::default() }
     }
 
     /// A copy of what a reader sees, for comparing and for opening it elsewhere.
@@ -121,6 +126,7 @@ impl SimDisk {
     /// Cuts the power at once.
     pub fn cut_power(&self) {
         self.state.lock().is_dark = true;
+        self.released.notify_all();
     }
 
     /// Whether the power is gone.
@@ -148,6 +154,23 @@ impl SimDisk {
     /// Lets a look at the room to come fail once: 0 is the next one.
     pub fn fail_look_in(&self, looks: u64) {
         self.state.lock().look_fault_in = Some(looks);
+    }
+
+    /// Lets syncs stand still from now on: they neither succeed nor fail, until they are released or
+    /// the power goes. Writes and reads go on.
+    pub fn hold_syncs(&self) {
+        self.state.lock().holds_syncs = true;
+    }
+
+    /// Lets syncs go on, those that stand still first.
+    pub fn release_syncs(&self) {
+        self.state.lock().holds_syncs = false;
+        self.released.notify_all();
+    }
+
+    /// How many syncs stand still.
+    pub fn held_syncs(&self) -> usize {
+        self.state.lock().held_syncs
     }
 
     /// Gives the disk that much room in all. What is taken already stays; there may be less than
@@ -216,7 +239,8 @@ impl SimDisk {
         }
         shelf.reserve_bytes_durable = shelf.reserve_bytes;
         let restarted = State { current: image.clone(), durable: image, shelf, ..State::default() };
-        Self { state: Arc::new(Mutex::new(restarted)) }
+        self.released.notify_all();
+        Self { state: Arc::new(Mutex::new(restarted)), released: Arc::default() }
     }
 }
 
@@ -310,6 +334,9 @@ impl StorageBackend for SimDisk {
 
     fn sync_data(&self) -> Result<(), io::Error> {
         let mut state = self.state.lock();
+        state.held_syncs += 1;
+        self.released.wait_while(&mut state, |state| state.holds_syncs && !state.is_dark);
+        state.held_syncs -= 1;
         if !state.is_dark && strikes(&mut state.cut_in_syncs) {
             state.is_dark = true;
         }
@@ -442,6 +469,32 @@ mod tests {
             let after = disk.restart(seed).image();
             assert!(after[..1024].iter().all(|byte| *byte == 1), "seed {seed}");
             assert!(after[2048..].iter().all(|byte| *byte == 0), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_held_sync_comes_back_when_it_is_released_or_the_power_goes() {
+        for is_released in [true, false] {
+            let disk = disk_of(64);
+            disk.write(0, &[7; 64]).unwrap();
+            disk.hold_syncs();
+            let syncing = std::thread::spawn({
+                let disk = disk.clone();
+                move || disk.sync_data()
+            });
+            while disk.held_syncs() == 0 {
+                std::thread::yield_now();
+            }
+            let mut seen = [0; 64];
+            disk.read(0, &mut seen).unwrap();
+            assert_eq!((seen, disk.counters().syncs), ([7; 64], 1), "nothing else stands still");
+            if is_released {
+                disk.release_syncs();
+            } else {
+                disk.cut_power();
+            }
+            assert_eq!(syncing.join().unwrap().is_ok(), is_released);
+            assert_eq!(disk.held_syncs(), 0);
         }
     }
 
