@@ -180,7 +180,7 @@ mod tests {
             log,
             frame_limits: limits.frame(),
             budget: Budget::new("b", frame_bytes_max),
-            peers: Arc::new(Peers::new(&[].into())),
+            peers: Arc::new(Peers::new(NodeId(1), &[].into())),
             gauge: Arc::new(LogGauge::new(0, &limits)),
             alarm: Arc::new(Alarm::new()),
             counts: Arc::default(),

@@ -22,6 +22,7 @@ pub(crate) struct Incarnation {
 /// What this node knows of its peers.
 #[derive(Debug)]
 pub(crate) struct Peers {
+    own: NodeId,
     known: Mutex<BTreeMap<NodeId, Known>>,
     /// Why connections with a peer were refused last, by either side.
     refusals: Mutex<BTreeMap<NodeId, String>>,
@@ -35,13 +36,13 @@ struct Known {
 }
 
 impl Peers {
-    /// Begins with what the store remembers.
-    pub(crate) fn new(remembered: &BTreeMap<NodeId, (StoreId, BootId)>) -> Self {
+    /// Begins with what this node's store remembers.
+    pub(crate) fn new(own: NodeId, remembered: &BTreeMap<NodeId, (StoreId, BootId)>) -> Self {
         let known = |(node, (store, boot)): (&NodeId, &(StoreId, BootId))| {
             (*node, Known { who: Incarnation { store: *store, boot: *boot }, is_met: true })
         };
         let known = remembered.iter().map(known).collect();
-        Self { known: Mutex::new(known), refusals: Mutex::default() }
+        Self { own, known: Mutex::new(known), refusals: Mutex::default() }
     }
 
     /// Judges who `node` says it is.
@@ -49,17 +50,18 @@ impl Peers {
     /// # Errors
     /// What the peer and the operator are told: the node is not the one that is known.
     pub(crate) fn admit(&self, node: NodeId, found: Incarnation) -> Result<(), String> {
+        let own = self.own;
         let mut known = self.known.lock();
         match known.get(&node).map(|known| known.who) {
             Some(expected) if expected.store != found.store => Err(format!(
                 "node {node} has a new store: remove its replicas and add new ones (found store \
-                 {}, expected {})",
+                 {}, node {own} knows store {})",
                 found.store, expected.store
             )),
             Some(expected) if found.boot < expected.boot => Err(format!(
-                "node {node} runs on an older copy of its store: restore the newest one, or remove \
-                 its replicas and add new ones (found boot {}, expected at least {})",
-                found.boot, expected.boot
+                "node {node} runs on an older copy of its store {}: restore the newest one, or \
+                 remove its replicas and add new ones (found boot {}, node {own} has met boot {})",
+                found.store, found.boot, expected.boot
             )),
             Some(expected) if expected == found => Ok(()),
             Some(_) | None => {
@@ -97,6 +99,7 @@ impl Peers {
 mod tests {
     use super::*;
 
+    const OWN: NodeId = NodeId(1);
     const NODE: NodeId = NodeId(2);
 
     fn who(store: u128, boot: u64) -> Incarnation {
@@ -105,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_node_is_news_once_and_at_each_restart() {
-        let peers = Peers::new(&BTreeMap::new());
+        let peers = Peers::new(OWN, &BTreeMap::new());
         for (life, boot) in [(who(7, 1), 1), (who(7, 3), 3)] {
             assert!(!peers.meet(NODE, life), "boot {boot} was not admitted yet");
             peers.admit(NODE, life).unwrap();
@@ -119,12 +122,20 @@ mod tests {
     #[test]
     fn another_store_or_an_older_boot_is_refused() {
         let remembered = BTreeMap::from([(NODE, (StoreId(7), BootId(4)))]);
-        let peers = Peers::new(&remembered);
+        let peers = Peers::new(OWN, &remembered);
         let new_store = peers.admit(NODE, who(8, 9)).unwrap_err();
-        let advice = "node 2 has a new store: remove its replicas and add new ones";
-        assert!(new_store.starts_with(advice), "{new_store}");
+        assert_eq!(
+            new_store,
+            "node 2 has a new store: remove its replicas and add new ones (found store \
+             00000000000000000000000000000008, node 1 knows store 00000000000000000000000000000007)"
+        );
         let older = peers.admit(NODE, who(7, 3)).unwrap_err();
-        assert!(older.contains("found boot 3, expected at least 4"), "{older}");
+        assert_eq!(
+            older,
+            "node 2 runs on an older copy of its store 00000000000000000000000000000007: restore \
+             the newest one, or remove its replicas and add new ones (found boot 3, node 1 has met \
+             boot 4)"
+        );
         // The refused ones left no trace, and what the store remembers is no news.
         peers.admit(NODE, who(7, 4)).unwrap();
         assert!(!peers.meet(NODE, who(7, 4)));

@@ -127,7 +127,7 @@ impl Plan {
             (0..self.threads.appliers).map(|_| unbounded()).unzip();
         let (log, log_end) = unbounded();
         let (reader, reader_end) = unbounded();
-        let peers = Arc::new(Peers::new(store.peers()));
+        let peers = Arc::new(Peers::new(self.node, store.peers()));
         let counts = Arc::new(DoorCounts::default());
         let gauge = Arc::new(LogGauge::new(store.log_bytes(), &self.limits));
         let nodes = self.routing.nodes().to_vec();

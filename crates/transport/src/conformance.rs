@@ -283,7 +283,7 @@ async fn restarted_peer_is_met_again_and_its_older_boot_is_not(fabric: impl Fabr
     b.stop().await;
     a.events.until("the peer is down again", |told| downs(told, TWO) == 2).await;
     let old = Node::start(&fabric, hello(TWO));
-    let reason = "node 2 came with boot 3 of store";
+    let reason = "node 2 runs on an older copy of its store";
     a.events.until(reason, |told| is_refused(told, Some(TWO), reason)).await;
     old.events.until(reason, |told| is_refused(told, Some(ONE), reason)).await;
     assert_eq!(ups(&a.events.told(), TWO), [BootId(3), BootId(4)]);

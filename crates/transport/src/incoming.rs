@@ -140,21 +140,23 @@ async fn greet(local: &Local, stream: &mut TcpStream, from: SocketAddr) -> Optio
         local.strangers.add(1);
         tracing::debug!(own = %local.hello.node, %from, reason, "no hello");
     };
+    // The caller's port is another one each time, which is no news.
+    let caller = from.ip();
     match timeout(local.limits.raw().handshake_timeout, exchange).await {
         Ok(Ok(hello)) => return Some(hello),
         Ok(Err(HandshakeError::Broken(error))) => broken(error.to_string()),
         Ok(Err(HandshakeError::Foreign(error))) => {
             local.strangers.add(1);
-            local.refused(None, &format!("{from} calls, but {error}"));
+            local.refused(None, &format!("{caller} calls, but {error}"));
         }
         Ok(Err(HandshakeError::Refused { node, refusal })) => {
             if node.is_none_or(|node| !local.peers.contains_key(&node)) {
                 local.strangers.add(1);
             }
-            local.refused(node, &format!("{refusal} (calling from {from})"));
+            local.refused(node, &format!("{refusal} (calling from {caller})"));
         }
         Ok(Err(HandshakeError::RefusedByPeer { node, reason })) => {
-            local.refused(node, &format!("refused by {from}: {reason}"));
+            local.refused(node, &format!("refused by {caller}: {reason}"));
         }
         Err(_) => broken("timeout".to_owned()),
     }

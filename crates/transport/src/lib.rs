@@ -15,7 +15,7 @@
 //!
 //! - [`link`](Link): what every kind of link promises; [`events`](Events): what it tells its node.
 //! - `local`, `peer`, `outbox`, `reports`, `tasks`: the state behind a link, whatever carries it.
-//! - `hello`, `refusal`, `handshake`: who talks to whom, and why not.
+//! - `hello`, `refusal`, `handshake`, `told`: who talks to whom, and why not.
 //! - `frame`, `connection`: bytes on a connection.
 //! - `tcp`, `outgoing`, `incoming`, `backoff`: [`Transport`], over TCP.
 //! - `in_process`: [`InProcess`], for tests of what is built on a link.
@@ -45,6 +45,7 @@ mod refusal;
 mod reports;
 mod tasks;
 mod tcp;
+mod told;
 
 pub use counters::{LinkCounters, PeerCounters};
 pub use events::Events;

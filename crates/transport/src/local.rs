@@ -17,6 +17,7 @@ use crate::peer::{Incarnation, Peer};
 use crate::refusal::{Expected, Refusal, check};
 use crate::reports::Reports;
 use crate::tasks::Tasks;
+use crate::told::ToldRefusals;
 
 /// See the module.
 pub(crate) struct Local {
@@ -27,6 +28,7 @@ pub(crate) struct Local {
     pub(crate) tasks: Tasks,
     pub(crate) handshakes_evicted: Count,
     pub(crate) strangers: Count,
+    told: ToldRefusals,
     reports: Reports,
 }
 
@@ -53,6 +55,7 @@ impl Local {
             tasks,
             handshakes_evicted,
             strangers,
+            told: ToldRefusals::default(),
             reports,
         });
         let reporter = Arc::clone(&local);
@@ -117,14 +120,20 @@ impl Local {
         peer.meet(incarnation).map_err(older)
     }
 
-    /// Reports a refusal, by this node or by the other.
+    /// Reports a refusal, by this node or by the other. The log has it once: `reason` must not
+    /// differ from attempt to attempt.
     pub(crate) fn refused(&self, node: Option<NodeId>, reason: &str) {
         let reason = one_line(reason);
         if let Some(peer) = node.and_then(|node| self.peers.get(&node)) {
             peer.counts.refusals.add(1);
             peer.note_error(Some(&reason));
         }
-        tracing::warn!(own = %self.hello.node, peer = ?node, reason, "connection refused");
+        let (own, peer) = (self.hello.node, node.map(tracing::field::display));
+        if self.told.is_news(node, &reason) {
+            tracing::warn!(%own, peer, reason, "connection refused; it is tried again all the time");
+        } else {
+            tracing::debug!(%own, peer, reason, "connection refused again");
+        }
         self.events.refused(node, &reason);
     }
 
@@ -132,6 +141,7 @@ impl Local {
     pub(crate) fn up(&self, peer: &Peer, who: Incarnation) {
         peer.counts.connects.add(1);
         peer.note_error(None);
+        self.told.forget(peer.node);
         // Open first: the engine may send from inside `up`.
         peer.outbox.open();
         tracing::info!(own = %self.hello.node, peer = %peer.node, boot = %who.boot, "peer is up");

@@ -109,8 +109,9 @@ impl fmt::Display for Refusal {
             ),
             Self::OlderBoot { node, store, found, newest, own } => write!(
                 f,
-                "node {node} came with boot {found} of store {store}, node {own} has met boot \
-                 {newest} already: an older copy of its data?"
+                "node {node} runs on an older copy of its store {store}: restore the newest one, or \
+                 remove its replicas and add new ones (found boot {found}, node {own} has met boot \
+                 {newest})"
             ),
             Self::Judged { reason } => f.write_str(reason),
             Self::Malformed { own, reason } => write!(f, "node {own} got {reason}"),

@@ -78,7 +78,7 @@ async fn other_protocol_is_named_and_counted() {
     let (one, at) = Node::alone(limits());
     let mut raw = TcpStream::connect(at).await.unwrap();
     raw.write_all(b"GET / HTTP/1.1\r\nHost: db1\r\n\r\n").await.unwrap();
-    let from = raw.local_addr().unwrap();
+    let from = raw.local_addr().unwrap().ip();
     let reason = format!("{from} calls, but not the multiraft peer protocol: begins with [47, 45");
     one.until(&reason, |told| is_refused(told, None, &reason)).await;
     assert_eq!(one.transport.counters().strangers, 1);
@@ -252,8 +252,8 @@ async fn older_boot_is_refused_and_leaves_the_newer_alone() {
     let reason = refusal(at, Hello { boot: BootId(5), ..hello(2) }).await;
     assert_eq!(
         reason,
-        "node 2 came with boot 5 of store 00000000000000000000000000000002, node 1 has met boot 6 \
-         already: an older copy of its data?"
+        "node 2 runs on an older copy of its store 00000000000000000000000000000002: restore the \
+         newest one, or remove its replicas and add new ones (found boot 5, node 1 has met boot 6)"
     );
     new.write_all(&frame(b"still here")).await.unwrap();
     one.until("the newer serves", |told| frames(told, TWO) == [&b"still here"[..]]).await;
