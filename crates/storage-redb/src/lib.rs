@@ -57,6 +57,8 @@ mod store;
 pub use error::{Misuse, MisuseFault, OpenError, ReadError, StoreError};
 pub use options::{Identity, OptionsError, RawStoreOptions, StoreOptions};
 pub use reader::{FetchRequest, Reader};
+/// What a [`Disk`] reads and writes with: redb's trait, of the very version that the store uses.
+pub use redb::StorageBackend;
 pub use room::{Disk, Found, Room};
 pub use space::DiskSpace;
 pub use store::{Store, StoreCounters};
