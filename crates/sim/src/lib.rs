@@ -15,12 +15,13 @@
 //!
 //! Where to read: [`run`] and `world.rs` for the loop, `plan.rs` for what a seed draws, `node.rs` for
 //! one node, `network.rs`, `disk.rs` and `client.rs` for what surrounds it, `check/` for one property
-//! per file.
+//! per file. [`history`] checks what clients saw, of the simulator or of anything else.
 #![forbid(unsafe_code)]
 
 mod check;
 mod client;
 mod disk;
+pub mod history;
 mod network;
 mod node;
 mod plan;
