@@ -116,7 +116,7 @@ impl Follower {
     }
 
     /// Takes entries from the leader. Truncates only from the first entry that really differs;
-    /// vouches only for what this message verified. Source: paper 5.3, figure 2.
+    /// vouches only for what its leader's messages verified. Source: paper 5.3, figure 2.
     pub(crate) fn append(
         &mut self,
         common: &mut Common,
@@ -125,19 +125,22 @@ impl Follower {
         commit: LogIndex,
         runs: Vec<EntryRun>,
     ) -> Result<(), StepError> {
+        // What was verified stays so while this leader leads: it never changes its own log.
         let log = &common.log;
-        let contradicts_committed = |first: LogIndex, last: LogIndex, term| {
-            let last = last.min(log.committed());
+        let verified = self.verified.max(log.committed());
+        let contradicts = |first: LogIndex, last: LogIndex, term| {
+            let last = last.min(verified);
             let is_known = first > log.base().index && first <= last;
             is_known && log.terms().first_mismatch(first, last, term).is_some()
         };
         let prev_contradicts =
-            prev.index > LogIndex::ZERO && contradicts_committed(prev.index, prev.index, prev.term);
+            prev.index > LogIndex::ZERO && contradicts(prev.index, prev.index, prev.term);
         let clipped = |run: &EntryRun| run.first.max(log.base().index.next());
         if prev_contradicts
-            || runs.iter().any(|run| contradicts_committed(clipped(run), run.last(), run.term))
+            || runs.iter().any(|run| contradicts(clipped(run), run.last(), run.term))
         {
-            return Err(StepError::Impossible { what: "an append that changes committed entries" });
+            let what = "an append that changes entries which are committed, or its leader's own";
+            return Err(StepError::Impossible { what });
         }
         self.hear(common, leader);
         let log = &mut common.log;

@@ -8,7 +8,7 @@
 mod harness;
 
 use harness::{Cluster, append, message, run};
-use raft_core::{FetchFor, Message, MessageBody, ProposeError, Role};
+use raft_core::{FetchFor, Message, MessageBody, ProposeError, Role, StepError};
 use types::{LogId, LogIndex, Term};
 
 fn accepted(cluster: &mut Cluster) -> Vec<u64> {
@@ -256,4 +256,21 @@ fn an_answer_that_waits_for_a_slow_disk_waits_once() {
     let newest = MessageBody::HeartbeatResponse { round: Some(raft_core::ReadRound(49)) };
     assert_eq!(answers.len(), 3, "one of a kind: {answers:?}");
     assert!(answers.contains(&newest), "an answer to a round confirms every earlier one");
+}
+
+#[test]
+fn a_leader_that_contradicts_itself_is_refused() {
+    // It sent 2 and 3 in its term 2, and now says that 2 was of term 1: a leader never changes its
+    // own log (paper 5.3), so that something is wrong with it, and what it commits is no better.
+    let mut cluster = Cluster::new(3);
+    let own = vec![run(2, 2, &[b"two", b"three"])];
+    cluster.node(1).step(message(2, 1, 2, append((1, 0), 1, own))).unwrap();
+    let changed = vec![run(2, 1, &[b"other"])];
+    let refused = cluster.node(1).step(message(2, 1, 2, append((1, 0), 3, changed)));
+    let what = "an append that changes entries which are committed, or its leader's own";
+    assert_eq!(refused, Err(StepError::Impossible { what }));
+    let refused = cluster.node(1).step(message(2, 1, 2, append((2, 1), 3, vec![])));
+    assert_eq!(refused, Err(StepError::Impossible { what }));
+    let status = cluster.node(1).status();
+    assert_eq!((status.last.index, status.committed), (LogIndex(3), LogIndex(1)));
 }
