@@ -60,6 +60,13 @@ pub enum ControlError {
     },
     /// A value that its field cannot hold.
     Malformed,
+    /// Replicas that are not sorted by their ids, as whoever writes them sorts them.
+    Unsorted {
+        /// A replica,
+        replica: ReplicaId,
+        /// and the one that stands before it.
+        after: ReplicaId,
+    },
     /// The replicas form no configuration.
     Configuration(ConfigurationError),
 }
@@ -82,6 +89,9 @@ impl fmt::Display for ControlError {
                 write!(f, "the control record ends after {record} of {found} bytes")
             }
             Self::Malformed => write!(f, "a field of the control record cannot have its value"),
+            Self::Unsorted { replica, after } => {
+                write!(f, "replica {replica} stands after replica {after}, expected before it")
+            }
             Self::Configuration(error) => write!(f, "no legal configuration: {error}"),
         }
     }
@@ -112,12 +122,19 @@ pub fn configuration_len(configuration: &Configuration) -> usize {
     CONFIGURATION_BYTES_MIN + replicas * REPLICA_BYTES
 }
 
-/// Reads a configuration back; `bytes` must hold it and nothing else.
+/// Reads a configuration back; `bytes` must hold it and nothing else, laid out as
+/// [`encode_configuration`] does: a configuration has one encoding.
 ///
 /// # Errors
 /// Names what is wrong. Bytes from a peer are refused; bytes from the store are damage.
 pub fn decode_configuration(bytes: &[u8]) -> Result<Configuration, ControlError> {
     let stored: StoredConfiguration = decode(bytes)?;
+    for part in [&stored.incoming, &stored.outgoing, &stored.learners] {
+        if let Some(pair) = part.windows(2).find(|pair| pair[0].id > pair[1].id) {
+            let (after, replica) = (ReplicaId(pair[0].id), ReplicaId(pair[1].id));
+            return Err(ControlError::Unsorted { replica, after });
+        }
+    }
     Configuration::new(
         replicas(&stored.incoming),
         replicas(&stored.outgoing),
@@ -184,6 +201,7 @@ fn replicas(part: &[StoredReplica]) -> Vec<Replica> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
     use alloc::vec;
 
     use proptest::prelude::*;
@@ -269,6 +287,15 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_has_one_encoding() {
+        let mut bytes = strategies::hex(GOLDEN);
+        bytes[9] = 9;
+        let unsorted = ControlError::Unsorted { replica: ReplicaId(2), after: ReplicaId(9) };
+        assert_eq!(decode_configuration(&bytes), Err(unsorted));
+        assert_eq!(unsorted.to_string(), "replica 2 stands after replica 9, expected before it");
+    }
+
+    #[test]
     fn replicas_that_form_no_configuration_are_refused() {
         let mut bytes = strategies::hex(GOLDEN);
         bytes[9 + REPLICA_BYTES] = 1;
@@ -312,7 +339,7 @@ mod tests {
                 *first = CONTROL_VERSION;
             }
             if let Ok(read) = decode_configuration(&bytes) {
-                prop_assert_eq!(configuration_len(&read), bytes.len());
+                prop_assert_eq!(encode_configuration(&read), bytes);
             }
         }
 
@@ -322,7 +349,7 @@ mod tests {
         ) {
             let bytes = damage.applied_to(encode_configuration(&configuration));
             if let Ok(read) = decode_configuration(&bytes) {
-                prop_assert_eq!(configuration_len(&read), bytes.len());
+                prop_assert_eq!(encode_configuration(&read), bytes);
             }
         }
     }
