@@ -55,8 +55,15 @@ impl Config {
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let wrong = |problem| ConfigError { file: file.to_owned(), problem };
         let text = std::fs::read_to_string(file).map_err(|error| wrong(Problem::Read(error)))?;
-        let raw = toml::from_str(&text).map_err(|error| wrong(Problem::Syntax(Box::new(error))))?;
-        Self::new(raw).map_err(wrong)
+        Self::parse(&text).map_err(wrong)
+    }
+
+    /// Reads and checks the text of a file.
+    ///
+    /// # Errors
+    /// Names the line that is no TOML, or the first field that is wrong.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        Self::new(toml::from_str(text).map_err(|error| Problem::Syntax(Box::new(error)))?)
     }
 
     /// Checks what stands in a file.
