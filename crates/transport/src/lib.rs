@@ -30,6 +30,9 @@ mod connection;
 mod counters;
 mod events;
 mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod hello;
 mod in_process;
