@@ -19,3 +19,8 @@ demo *ARGS:
 # Runs whole clusters under faults, one per seed.
 sim seeds="1000":
     cargo run --release -p sim -- --seeds {{seeds}}
+
+# Feeds one parser (tests/src/parsers.rs lists them) for so many seconds; needs a nightly compiler
+# and cargo-fuzz.
+fuzz target seconds="60":
+    cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}

@@ -112,6 +112,9 @@ pub fn member(name: &str) -> Option<&'static Member> {
     MEMBERS.iter().find(|member| member.name == name)
 }
 
+/// The one folder with a manifest that is no member: fuzz targets need another compiler.
+pub const OUTSIDE: &str = "fuzz";
+
 /// The member that a file belongs to, by its path from the root; none for the root's own files.
 #[must_use]
 pub fn member_of(path: &str) -> Option<&str> {
