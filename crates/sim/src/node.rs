@@ -6,7 +6,7 @@ use codec::WriteBatch;
 use multiraft::{
     ApplyBatch, BatchTicket, GroupSpec, Input, LoopLimits, MultiRaft, NodeLoop, NodeSettings, Turn,
 };
-use raft_core::Limits;
+use raft_core::{EntryRun, Limits, RunBody};
 use routing::RoutingTable;
 use types::{GroupId, LogIndex, NodeId, StoreId, Tick};
 
@@ -32,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) applying: VecDeque<ApplyBatch<OperationId>>,
     /// What each group's state machine has applied since this start.
     pub(crate) applied: BTreeMap<GroupId, LogIndex>,
+    /// What each group's state machine holds: the number of the last write.
+    pub(crate) values: BTreeMap<GroupId, u64>,
     /// Real microseconds per tick of this node's clock.
     pub(crate) tick_us: u64,
     pub(crate) ticks: u64,
@@ -53,6 +55,7 @@ impl Node {
             disk_busy_until: 0,
             applying: VecDeque::new(),
             applied: BTreeMap::new(),
+            values: BTreeMap::new(),
             tick_us,
             ticks: 0,
             paused_until: 0,
@@ -89,6 +92,23 @@ impl Node {
         turn
     }
 
+    /// The group's state machine applies a run.
+    pub(crate) fn apply(&mut self, group: GroupId, run: &EntryRun) -> Result<(), String> {
+        let next = self.applied.entry(group).or_default();
+        if run.first != next.next() {
+            let (id, first) = (self.id, run.first);
+            return Err(format!("node {id} applies {first} of group {group} after {next}"));
+        }
+        *next = run.last();
+        if let RunBody::Commands(commands) = &run.body
+            && let Some(last) = commands.iter().last()
+            && let Some(number) = last.payload.first_chunk()
+        {
+            self.values.insert(group, u64::from_le_bytes(*number));
+        }
+        Ok(())
+    }
+
     /// Power is lost: of what was not reported durable, the first `kept` writes happen to be there.
     pub(crate) fn lose_power(&mut self, kept: usize) {
         for (_, batch) in self.writes.drain(..).take(kept) {
@@ -97,6 +117,7 @@ impl Node {
         self.writes.clear();
         self.applying.clear();
         self.applied.clear();
+        self.values.clear();
         self.running = None;
         self.paused_until = 0;
     }

@@ -18,6 +18,7 @@ use crate::check::elections::Elections;
 use crate::check::logs::Logs;
 use crate::check::{promises, reads};
 use crate::client::{Clients, Kind, OperationId};
+use crate::history;
 use crate::network::Network;
 use crate::node::{Boot, Node};
 use crate::plan::Plan;
@@ -331,14 +332,7 @@ impl World {
         let group = batch.group;
         for run in &batch.runs {
             self.logs.deliver(group, run)?;
-            let next = self.node(node).applied.entry(group).or_default();
-            if run.first != next.next() {
-                return Err(format!(
-                    "node {node} applies {} of group {group} after {next}",
-                    run.first
-                ));
-            }
-            *next = run.last();
+            self.node(node).apply(group, run)?;
         }
         for (index, id) in batch.waiting {
             let operation = self.clients.end(id)?;
@@ -347,6 +341,7 @@ impl World {
             }
             self.clients.writes_done += 1;
             self.clients.acknowledge(group, index);
+            self.clients.tell(&operation, history::Outcome::Done);
         }
         let index = self.node(node).applied[&group];
         self.turn(node, vec![Input::Applied { group, index }])
@@ -424,6 +419,8 @@ impl World {
             (Answer::ReadAt { group, index }, Kind::Read { floor }) => {
                 let applied = self.node(node).applied.get(&group).copied().unwrap_or_default();
                 reads::check(group, floor, index, applied)?;
+                let found = self.node(node).values.get(&group).copied();
+                self.clients.tell(&operation, history::Outcome::Found(found));
                 self.clients.reads_done += 1;
             }
             (Answer::Uncertain, Kind::Write) => self.clients.uncertain += 1,
@@ -433,7 +430,7 @@ impl World {
                 | Answer::Overloaded { .. }
                 | Answer::UnknownGroup { .. },
                 Kind::Write | Kind::Read { .. },
-            ) => self.clients.refused += 1,
+            ) => self.clients.refuse(&operation),
             (answer, kind) => return Err(format!("{kind:?} is answered by {answer:?}")),
         }
         Ok(())
@@ -542,7 +539,7 @@ impl World {
         for group in self.routing.groups() {
             self.check_group(group)?;
         }
-        Ok(())
+        self.clients.check()
     }
 
     fn check_group(&self, group: GroupId) -> Result<(), String> {
