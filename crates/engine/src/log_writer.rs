@@ -31,6 +31,7 @@ pub(crate) struct LogGauge {
     has_warned: AtomicBool,
     queued_bytes: AtomicUsize,
     queued_bytes_max: usize,
+    commits: AtomicU64,
 }
 
 impl LogGauge {
@@ -42,6 +43,7 @@ impl LogGauge {
             has_warned: AtomicBool::new(false),
             queued_bytes: AtomicUsize::new(0),
             queued_bytes_max: limits.raw().log_queue_bytes_max,
+            commits: AtomicU64::new(0),
         };
         gauge.set(bytes);
         gauge
@@ -49,6 +51,11 @@ impl LogGauge {
 
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many durable commits there were.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     /// Whether the log has reached its limit.
@@ -154,6 +161,7 @@ impl LogWriter {
                 self.report(filling);
             }
             self.store.commit(&filling.batches)?;
+            self.gauge.commits.fetch_add(1, Ordering::Relaxed);
             self.report(filling);
             filling.batches.clear();
             self.gauge.written(std::mem::take(&mut filling.bytes));

@@ -26,6 +26,8 @@ pub struct EngineStatus {
     pub log_bytes: u64,
     /// At how many bytes writes are refused.
     pub log_bytes_max: u64,
+    /// How often the log was committed since the start; each took one sync of the disk.
+    pub log_commits: u64,
     /// Commands whose callers wait, in bytes with 64 added for each.
     pub proposal_bytes: usize,
     /// How many reads wait.
@@ -55,6 +57,7 @@ impl Engine {
             failure: inner.alarm.failure(),
             log_bytes: inner.gauge.bytes(),
             log_bytes_max: inner.limits.raw().log_bytes_max,
+            log_commits: inner.gauge.commits(),
             proposal_bytes: inner.proposals.used(),
             reads: inner.reads.used(),
             frames_unreadable: inner.counts.unreadable.load(Ordering::Relaxed),

@@ -52,6 +52,24 @@ async fn what_is_acknowledged_is_applied_and_read_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_writes_of_a_call_share_a_commit_per_worker() {
+    let cluster = Cluster::start(1, 8);
+    cluster.await_leaders().await;
+    let engine = cluster.nodes[0].engine();
+    let write_all = async || {
+        let writes = (0..1000).map(|i| (VShardId(i % 64), Bytes::from_static(b"w"))).collect();
+        let outcomes = soon("the call", engine.propose_many(writes)).await;
+        assert!(outcomes.iter().all(Result::is_ok));
+    };
+    // Before its first write is applied, a group may still have its leader's first entry to write.
+    write_all().await;
+    let before = engine.status().log_commits;
+    write_all().await;
+    let commits = engine.status().log_commits - before;
+    assert!((1..=2).contains(&commits), "{commits} commits of two workers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_writes_share_one_call_and_keep_their_own_outcomes() {
     let raw = RawEngineLimits::default();
     let cluster = Cluster::start_with(1, 8, EngineLimits::new(raw).unwrap());
