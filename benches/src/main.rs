@@ -13,6 +13,7 @@
 //!
 //! - `arguments`: the command line; `figure`: the list of figures; `report`: medians and JSON.
 //! - `clock`: CPU time of this thread. `disk`: a folder on the disk that is measured.
+//! - `workload`: what is proposed, and a state machine that reads it.
 //! - `core_entry_cost`: what an entry costs in the core, for all three replicas together.
 //! - `log_commit`: what a durable commit of the log takes.
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ mod disk;
 mod figure;
 mod log_commit;
 mod report;
+mod workload;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,7 @@
 
 use crate::figure::Wrong;
 
-use super::workload::{Applied, Payload, payload};
+use crate::workload::{Applied, Payload, payload};
 
 /// Nodes, and replicas of every group.
 pub(crate) const NODES: usize = 3;

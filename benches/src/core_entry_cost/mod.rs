@@ -13,11 +13,11 @@
 mod cluster;
 mod ours;
 mod raft_rs;
-mod workload;
 
 use crate::arguments::Options;
 use crate::figure::{Emit, Wrong};
 use crate::report::{Line, Peer, Samples};
+use crate::workload::PAYLOAD_BYTES;
 
 use cluster::{Cluster, Replica};
 
@@ -38,7 +38,7 @@ impl Case {
     }
 
     fn name(&self) -> String {
-        format!("groups={} batch={} payload={}", self.groups, self.batch, workload::PAYLOAD_BYTES)
+        format!("groups={} batch={} payload={}", self.groups, self.batch, PAYLOAD_BYTES)
     }
 
     /// How many entries a run proposes in all groups together.

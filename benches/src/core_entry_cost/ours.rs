@@ -12,7 +12,7 @@ use crate::figure::Wrong;
 
 use super::Case;
 use super::cluster::{NODES, Replica, ReplicaState};
-use super::workload::{Applied, Payload};
+use crate::workload::{Applied, Payload};
 
 /// What is held fixed on our side.
 pub(crate) const SETTINGS: &str = "all default; what every replica has applied leaves memory";

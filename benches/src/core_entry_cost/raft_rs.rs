@@ -12,7 +12,7 @@ use crate::figure::Wrong;
 
 use super::Case;
 use super::cluster::{NODES, Replica, ReplicaState};
-use super::workload::{Applied, Payload};
+use crate::workload::{Applied, Payload};
 
 /// What it is called in the lines.
 pub(crate) const NAME: &str = "raft-rs 0.7 skip_bcast_commit batch_append";
