@@ -2,19 +2,26 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::figure::{FIGURES, Figure};
 
 /// How the program is called.
 pub(crate) const USAGE: &str = "\
-usage: figures NAME [--case TEXT] [--runs N] [--ours-only] [--dir PATH]
+usage: figures NAME [--case TEXT] [--runs N] [--ours-only] [--dir PATH] [--seconds N]
        figures --list
 
   --case TEXT   only the cases whose name contains TEXT
   --runs N      how many runs a median is taken of, at least 5 (default 5)
   --ours-only   without the rivals, for a profiler; such lines compare with nothing
   --dir PATH    a folder on the disk to measure, for figures that write (default: the system's
-                temporary one); what they write there they remove";
+                temporary one); what they write there they remove
+  --seconds N   how long a run of durable-writes counts, 1 to 600 (default 3)
+
+durable-writes prints writes per second of three nodes in one process; beside them the latencies,
+the CPU time per write of the whole process (whoever proposes included), entries per sync, and what
+was held fixed. Each run checks that all nodes agree on every write. It wants a machine on which
+nothing else runs.";
 
 /// The fewest runs that a median may be taken of.
 const RUNS_MIN: usize = 5;
@@ -30,11 +37,19 @@ pub(crate) struct Options {
     pub(crate) with_peer: bool,
     /// A folder on the disk to measure.
     pub(crate) dir: PathBuf,
+    /// How long a run counts, of a figure whose runs last for a time.
+    pub(crate) window: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { case: String::new(), runs: RUNS_MIN, with_peer: true, dir: std::env::temp_dir() }
+        Self {
+            case: String::new(),
+            runs: RUNS_MIN,
+            with_peer: true,
+            dir: std::env::temp_dir(),
+            window: Duration::from_secs(3),
+        }
     }
 }
 
@@ -55,6 +70,7 @@ pub(crate) enum ArgumentError {
     SecondName { name: String },
     NoValue { option: &'static str },
     Runs { found: String },
+    Seconds { found: String },
 }
 
 impl Arguments {
@@ -73,6 +89,7 @@ impl Arguments {
                 "--ours-only" => options.with_peer = false,
                 "--case" => options.case = value("--case")?,
                 "--dir" => options.dir = value("--dir")?.into(),
+                "--seconds" => options.window = parse_seconds(value("--seconds")?)?,
                 "--runs" => options.runs = parse_runs(value("--runs")?)?,
                 option if option.starts_with('-') => {
                     return Err(ArgumentError::UnknownOption { option: argument });
@@ -98,6 +115,13 @@ fn parse_runs(found: String) -> Result<usize, ArgumentError> {
     }
 }
 
+fn parse_seconds(found: String) -> Result<Duration, ArgumentError> {
+    match found.parse() {
+        Ok(seconds @ 1..=600) => Ok(Duration::from_secs(seconds)),
+        Ok(_) | Err(_) => Err(ArgumentError::Seconds { found }),
+    }
+}
+
 impl fmt::Display for ArgumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = || FIGURES.map(|figure| figure.name).join(", ");
@@ -109,6 +133,9 @@ impl fmt::Display for ArgumentError {
             Self::UnknownOption { option } => write!(f, "there is no option {option}"),
             Self::SecondName { name } => write!(f, "one figure at a time; {name:?} is too many"),
             Self::NoValue { option } => write!(f, "{option} needs a value"),
+            Self::Seconds { found } => {
+                write!(f, "--seconds is a number from 1 to 600, not {found:?}")
+            }
             Self::Runs { found } => {
                 write!(f, "--runs is a number of at least {RUNS_MIN}, not {found:?}")
             }
@@ -136,7 +163,8 @@ mod tests {
             assert_eq!(figure.name, "core-entry-cost");
             let case = "batch=64".to_string();
             let dir = PathBuf::from("/d");
-            assert_eq!(options, Options { case, runs: 9, with_peer: true, dir });
+            let expected = Options { case, runs: 9, dir, ..Options::default() };
+            assert_eq!(options, expected);
         }
     }
 
@@ -152,6 +180,8 @@ mod tests {
         assert_eq!(parse("").unwrap_err(), ArgumentError::NoName);
         assert_eq!(parse("--runs").unwrap_err(), ArgumentError::NoValue { option: "--runs" });
         assert_eq!(parse("--runs 4").unwrap_err(), ArgumentError::Runs { found: "4".into() });
+        let found = "0".to_string();
+        assert_eq!(parse("--seconds 0").unwrap_err(), ArgumentError::Seconds { found });
         let option = "--fast".to_string();
         assert_eq!(parse("--fast").unwrap_err(), ArgumentError::UnknownOption { option });
         let name = "b".to_string();

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::arguments::Options;
 use crate::core_entry_cost;
+use crate::durable_writes;
 use crate::log_commit;
 use crate::report::Line;
 
@@ -22,7 +23,7 @@ pub(crate) struct Figure {
 pub(crate) type Emit<'a> = dyn FnMut(Line) + 'a;
 
 /// All figures. A name never changes its meaning.
-pub(crate) const FIGURES: [Figure; 2] = [
+pub(crate) const FIGURES: [Figure; 3] = [
     Figure {
         name: "core-entry-cost",
         about: "CPU time per entry in raft-core, three replicas on one thread, beside raft-rs",
@@ -32,6 +33,11 @@ pub(crate) const FIGURES: [Figure; 2] = [
         name: "log-commit",
         about: "entries made durable by one commit after the other, beside an append-only file",
         measure: log_commit::measure,
+    },
+    Figure {
+        name: "durable-writes",
+        about: "writes per second that three nodes take, durable and applied, beside raft-rs",
+        measure: durable_writes::measure,
     },
 ];
 

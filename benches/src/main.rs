@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p benches --bin figures -- core-entry-cost
 //! cargo run --release -p benches --bin figures -- log-commit --dir FOLDER_ON_THE_DISK
+//! cargo run --release -p benches --bin figures -- durable-writes --dir FOLDER_ON_THE_DISK
 //! cargo run --release -p benches --bin figures -- --list
 //! ```
 //!
@@ -12,16 +13,18 @@
 //! the wall clock measures the neighbours, so figures count CPU time wherever one thread does all.
 //!
 //! - `arguments`: the command line; `figure`: the list of figures; `report`: medians and JSON.
-//! - `clock`: CPU time of this thread. `disk`: a folder on the disk that is measured.
+//! - `clock`: CPU time of this thread and of all. `disk`: a folder on the disk that is measured.
 //! - `workload`: what is proposed, and a state machine that reads it.
 //! - `core_entry_cost`: what an entry costs in the core, for all three replicas together.
 //! - `log_commit`: what a durable commit of the log takes.
+//! - `durable_writes`: how many writes three nodes take, with disks, network and all.
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod clock;
 mod core_entry_cost;
 mod disk;
+mod durable_writes;
 mod figure;
 mod log_commit;
 mod report;
