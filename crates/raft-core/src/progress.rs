@@ -45,8 +45,8 @@ pub(crate) struct Progress {
     pub(crate) is_fetching: bool,
     window: VecDeque<InFlight>,
     window_bytes: usize,
-    /// When the one append of a probe was sent.
-    probed_at: Option<Tick>,
+    /// The one append of a probe, while it is unanswered.
+    probe: Option<InFlight>,
 }
 
 impl Progress {
@@ -61,14 +61,14 @@ impl Progress {
             is_fetching: false,
             window: VecDeque::new(),
             window_bytes: 0,
-            probed_at: None,
+            probe: None,
         }
     }
 
     /// Whether another append may go there now.
     pub(crate) fn may_send(&self, limits: &Limits) -> bool {
         match self.state {
-            ProgressState::Probe => self.probed_at.is_none() && !self.is_fetching,
+            ProgressState::Probe => self.probe.is_none() && !self.is_fetching,
             ProgressState::Replicate => {
                 !self.is_fetching
                     && self.window.len() < limits.inflight_appends_max
@@ -80,21 +80,25 @@ impl Progress {
 
     /// Notes that an append of `bytes` with entries up to `last` (`next - 1` if it has none) went out.
     pub(crate) fn sent(&mut self, last: LogIndex, bytes: usize, now: Tick) {
+        let append = InFlight { last, bytes, sent_at: now };
         match self.state {
-            ProgressState::Probe => self.probed_at = Some(now),
-            ProgressState::Replicate => {
-                if last >= self.next {
-                    self.next = last.next();
-                    self.window.push_back(InFlight { last, bytes, sent_at: now });
-                    self.window_bytes += bytes;
-                }
-            }
+            ProgressState::Probe => self.probe = Some(append),
+            ProgressState::Replicate => self.enter_window(append),
             ProgressState::Behind => {}
+        }
+    }
+
+    fn enter_window(&mut self, append: InFlight) {
+        if append.last >= self.next {
+            self.next = append.last.next();
+            self.window.push_back(append);
+            self.window_bytes += append.bytes;
         }
     }
 
     /// Its log is durable and verified up to `matched`.
     pub(crate) fn accepted(&mut self, matched: LogIndex) {
+        let probed_from = self.next;
         if matched > self.matched {
             self.matched = matched;
             self.next = self.next.max(matched.next());
@@ -105,8 +109,12 @@ impl Progress {
         }
         if self.state == ProgressState::Probe {
             self.state = ProgressState::Replicate;
-            self.probed_at = None;
             self.next = self.matched.next();
+            // It may have vouched for what it had before the probe came, and be writing what came
+            // with it: that needs no repeating.
+            if let Some(append) = self.probe.take().filter(|_| probed_from <= self.next) {
+                self.enter_window(append);
+            }
         }
     }
 
@@ -130,7 +138,7 @@ impl Progress {
         self.state = ProgressState::Probe;
         self.window.clear();
         self.window_bytes = 0;
-        self.probed_at = None;
+        self.probe = None;
         self.next = self.matched.next();
     }
 
@@ -139,8 +147,8 @@ impl Progress {
         match self.state {
             ProgressState::Probe => {
                 // The probe stays where it is: only its one append is repeated.
-                if self.probed_at.is_some_and(|at| at <= sent_before) {
-                    self.probed_at = None;
+                if self.probe.is_some_and(|append| append.sent_at <= sent_before) {
+                    self.probe = None;
                 }
             }
             ProgressState::Replicate => {
@@ -160,7 +168,7 @@ impl Progress {
 
     /// Whether nothing is on its way there.
     pub(crate) fn is_idle(&self) -> bool {
-        self.window.is_empty() && self.probed_at.is_none() && !self.is_fetching
+        self.window.is_empty() && self.probe.is_none() && !self.is_fetching
     }
 }
 
@@ -227,6 +235,29 @@ mod tests {
         assert_eq!(progress.next, LogIndex(8));
         progress.rejected(LogIndex(7), LogIndex(1));
         assert_eq!(progress.next, LogIndex(5));
+    }
+
+    #[test]
+    fn what_came_with_a_probe_is_in_the_window_once_the_entry_before_matches() {
+        let mut progress = Progress::new(ReplicaId(2), LogIndex(5), Tick(0));
+        progress.sent(LogIndex(7), 10, Tick(1));
+        progress.accepted(LogIndex(4));
+        assert_eq!((progress.state, progress.next), (ProgressState::Replicate, LogIndex(8)));
+        assert!(!progress.is_idle());
+        progress.retransmit(Tick(1));
+        assert_eq!((progress.state, progress.next), (ProgressState::Probe, LogIndex(5)), "lost");
+        progress.sent(LogIndex(7), 10, Tick(2));
+        progress.accepted(LogIndex(7));
+        assert!(progress.is_idle() && progress.next == LogIndex(8));
+    }
+
+    #[test]
+    fn an_answer_from_before_a_probe_says_nothing_of_its_entries() {
+        let mut progress = Progress::new(ReplicaId(2), LogIndex(5), Tick(0));
+        progress.sent(LogIndex(7), 10, Tick(1));
+        progress.accepted(LogIndex(3));
+        assert_eq!((progress.state, progress.next), (ProgressState::Replicate, LogIndex(4)));
+        assert!(progress.is_idle());
     }
 
     #[test]
