@@ -65,7 +65,9 @@ pub enum FetchError {
     Damaged,
 }
 
-/// Names one call of [`crate::RaftNode::read_index`]; the caller chooses it, repetition is legal.
+/// Names one call of [`crate::RaftNode::read_index`]; the caller chooses it. Repetition is legal, and
+/// each call has its own answer, in the order of the calls; whoever cannot tell them apart chooses a
+/// new one, because an answer says nothing of writes that came after its call.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ReadId(pub u64);
 
