@@ -12,6 +12,10 @@ deny:
 test *ARGS:
     cargo test --locked {{ if ARGS == "" { "--workspace" } else { ARGS } }}
 
+# Writes the traces of raft-core's stories anew, to be reviewed in the difference.
+scripts:
+    UPDATE_GOLDENFILES=1 cargo test --locked -p raft-core --test scripts
+
 # Three nodes in one process.
 demo *ARGS:
     cargo run --release --locked -- demo {{ ARGS }}

@@ -1,4 +1,5 @@
-//! Replication beyond what the paper says (`paper.rs`): windows, budgets, losses, fetches.
+//! Replication beyond the paper's sentences (`paper.rs`) and the stories (`scripts/`): budgets, disks,
+//! what no correct replica sends.
 #![allow(
     clippy::unwrap_used,
     clippy::wildcard_enum_match_arm,
@@ -10,54 +11,6 @@ mod harness;
 use harness::{Cluster, append, message, run};
 use raft_core::{FetchFor, Message, MessageBody, ProposeError, Role, StepError};
 use types::{LogId, LogIndex, Term};
-
-fn accepted(cluster: &mut Cluster) -> Vec<u64> {
-    let messages = cluster.take_messages();
-    let matched = messages.into_iter().filter_map(|m| match m.body {
-        MessageBody::Accepted { matched } => Some(matched.0),
-        _ => None,
-    });
-    matched.collect()
-}
-
-#[test]
-fn what_is_proposed_in_a_turn_travels_as_one_run() {
-    let mut cluster = Cluster::led_by_one(3);
-    for n in 0..10u8 {
-        cluster.propose(1, &[n]).unwrap();
-    }
-    cluster.collect(1);
-    let appends: Vec<_> = cluster.take_messages();
-    assert_eq!(appends.len(), 2, "one append per follower");
-    let MessageBody::Append { runs, .. } = &appends[0].body else { panic!("{appends:?}") };
-    assert_eq!((runs.len(), runs[0].count()), (1, 10));
-}
-
-#[test]
-fn a_late_completion_of_an_overwritten_tail_vouches_for_nothing() {
-    // Catalogue R44 (etcd-io/raft#8): W1 writes (3, term 1), W2 overwrites it by term 2, W3 brings
-    // (3, term 1) back under term 3. Only W1 completes.
-    let mut cluster = Cluster::led_by_one(5);
-    cluster.host(2).holds_writes = true;
-    let term_one = || vec![run(3, 1, &[b"one"])];
-    cluster.node(2).step(message(1, 2, 1, append((2, 1), 2, term_one()))).unwrap();
-    cluster.collect(2);
-    cluster.node(2).step(message(3, 2, 2, append((2, 1), 2, vec![run(3, 2, &[b"two"])]))).unwrap();
-    cluster.collect(2);
-    cluster.node(2).step(message(4, 2, 3, append((2, 1), 2, term_one()))).unwrap();
-    cluster.collect(2);
-    assert_eq!(cluster.host(2).writes.len(), 3);
-    cluster.take_messages();
-    cluster.persist_one(2);
-    cluster.collect(2);
-    assert!(accepted(&mut cluster).iter().all(|matched| *matched < 3));
-    cluster.persist_one(2);
-    cluster.collect(2);
-    assert!(accepted(&mut cluster).iter().all(|matched| *matched < 3), "the disk holds term 2");
-    cluster.persist_one(2);
-    cluster.collect(2);
-    assert_eq!(accepted(&mut cluster).last(), Some(&3));
-}
 
 #[test]
 fn old_and_false_acknowledgements_commit_nothing() {
@@ -141,34 +94,6 @@ fn a_new_leader_sends_its_first_entry_once() {
     // What a follower has from before is durable at once, and must not be taken for the answer.
     assert_eq!(appends_of_an_election(true), 1);
     assert_eq!(appends_of_an_election(false), 1);
-}
-
-#[test]
-fn a_lost_append_is_sent_again() {
-    let mut cluster = Cluster::led_by_one(3);
-    cluster.propose(1, b"x").unwrap();
-    cluster.collect(1);
-    cluster.network.clear();
-    cluster.tick(8);
-    for n in 1..=3 {
-        assert_eq!(cluster.node(n).commit_index(), LogIndex(3));
-    }
-}
-
-#[test]
-fn an_unreachable_replica_is_probed_not_flooded() {
-    let mut cluster = Cluster::led_by_one(3);
-    cluster.propose(1, b"x").unwrap();
-    cluster.collect(1);
-    cluster.network.retain(|m| m.to != harness::id(2));
-    cluster.node(1).report_unreachable(harness::id(2));
-    for _ in 0..5 {
-        cluster.propose(1, b"y").unwrap();
-        cluster.collect(1);
-    }
-    assert_eq!(cluster.network.iter().filter(|m| m.to == harness::id(2)).count(), 0);
-    cluster.tick(8);
-    assert_eq!(cluster.node(2).last_index(), cluster.node(1).last_index());
 }
 
 #[test]

@@ -47,12 +47,11 @@ impl Disk {
             .collect()
     }
 
-    /// Adds one command for each term, its payload made of its place and term.
+    /// Adds one empty command for each term.
     pub(crate) fn append_terms(&mut self, terms: &[u64]) {
         for term in terms {
             let index = self.last().next();
-            let payload = format!("{index}@{term}");
-            self.entries.push(run(index.0, *term, &[payload.as_bytes()]));
+            self.entries.push(run(index.0, *term, &[b""]));
         }
     }
 

@@ -3,6 +3,7 @@
 
 use raft_core::{
     Command, EntryHeader, MessageBody, NotLeader, ProposeError, ReadAnswer, ReadId, Role, RunBody,
+    StepError,
 };
 use types::{Epoch, LogIndex, Term, VShardId};
 
@@ -107,6 +108,8 @@ fn a_read_round_needs_a_majority_of_voters() {
         _ => None,
     });
     assert!(round.is_some());
+    let stranger = message(9, 1, 1, MessageBody::HeartbeatResponse { round });
+    assert_eq!(cluster.node(1).step(stranger), Err(StepError::UnknownSender { from: id(9) }));
     for (n, is_enough) in [(6, false), (2, false), (2, false), (3, true)] {
         let confirms = MessageBody::HeartbeatResponse { round };
         cluster.node(1).step(message(n, 1, 1, confirms)).unwrap();
