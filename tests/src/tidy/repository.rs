@@ -14,7 +14,7 @@ pub struct File {
 }
 
 /// The endings of the files that are ours to write; lock files and data are not.
-const ENDINGS: [&str; 4] = [".rs", ".toml", ".md", "justfile"];
+const ENDINGS: [&str; 5] = [".rs", ".toml", ".md", ".script", "justfile"];
 
 /// The root of the repository that this crate was built in.
 #[must_use]
@@ -73,6 +73,7 @@ mod tests {
         let has = |path: &str| files.iter().any(|file| file.path == path);
         assert!(has("Cargo.toml") && has(".ci/run") && has("crates/types/src/lib.rs"));
         assert!(has("tests/src/tidy/repository.rs"));
+        assert!(has("crates/raft-core/tests/scripts/a_leader_is_elected.script"));
         assert!(!files.iter().any(|file| file.path.starts_with("target/")));
         assert!(!has("Cargo.lock"));
     }
