@@ -7,22 +7,33 @@
 //! redb finds that nothing can be written any more. It is also the only way that a power cut knows,
 //! and so the one that is tested.
 //!
+//! redb forgives a write that was only to make room in its cache, and a read that fails may come
+//! from anybody. So the first error of any kind ends the database here: from then on nothing is
+//! read or written, and no later operation can succeed where an earlier one has failed.
+//!
 //! While it recovers, redb writes, also to a file that turns out to be beyond recovery. So what it
 //! writes is held back until whoever opens the store has found everything in order.
 
 use std::fmt;
 use std::io;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use redb::{BackendError, Builder, DatabaseError, StorageBackend};
+use redb::{
+    BackendError, Builder, DatabaseError, StorageBackend, StorageError, TransactionError,
+    WriteTransaction,
+};
+
+use crate::options::{CommitPhases, RawStoreOptions};
 
 /// An open database.
 #[derive(Debug)]
 pub(crate) struct Database {
     pub(crate) redb: redb::Database,
+    phases: CommitPhases,
     gate: Arc<Gate>,
 }
 
@@ -32,6 +43,8 @@ struct Gate {
     phase: AtomicU8,
     /// What is held back, in order; only in the first phase.
     held: Mutex<Held>,
+    /// The first error; set before the phase says so.
+    failure: OnceLock<String>,
 }
 
 /// Writes are held back, but read as if they were done.
@@ -42,6 +55,8 @@ const RELEASED: u8 = 1;
 const OPEN: u8 = 2;
 /// Writes are refused.
 const ENDED: u8 = 3;
+/// An operation has failed: everything is refused.
+const FAILED: u8 = 4;
 
 #[derive(Debug, Default)]
 struct Held {
@@ -62,13 +77,23 @@ impl Database {
     /// [`Database::release`].
     pub(crate) fn open(
         backend: impl StorageBackend,
-        cache_bytes: usize,
+        options: &RawStoreOptions,
     ) -> Result<Self, DatabaseError> {
-        let gate = Gate { phase: AtomicU8::new(HELD), held: Mutex::default() };
+        let gate =
+            Gate { phase: AtomicU8::new(HELD), held: Mutex::default(), failure: OnceLock::new() };
         let gate = Arc::new(gate);
         let backend = CrashOnly { backend, gate: Arc::clone(&gate) };
-        let redb = Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)?;
-        Ok(Self { redb, gate })
+        let mut builder = Builder::new();
+        builder.set_cache_size(options.page_cache_bytes);
+        let redb = guarded(|| builder.create_with_backend(backend))?;
+        Ok(Self { redb, phases: options.commit_phases, gate })
+    }
+
+    /// Begins a transaction that is committed in as many phases as the options say.
+    pub(crate) fn begin_write(&self) -> Result<WriteTransaction, TransactionError> {
+        let mut transaction = self.redb.begin_write()?;
+        transaction.set_two_phase_commit(self.phases == CommitPhases::Two);
+        Ok(transaction)
     }
 
     /// How many bytes are held back.
@@ -94,6 +119,19 @@ impl Drop for Database {
     }
 }
 
+/// Lets redb read pages that it does not check: once a file is open it checks none, and before that
+/// it reads a few too early. It panics at what makes no sense to it, and that is damage.
+pub(crate) fn guarded<T, E: From<StorageError>>(
+    read: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    // Nobody uses again what was left half done: the database is dropped, or poisoned.
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+        Err(StorageError::Corrupted(format!("redb cannot make sense of it: {text}")).into())
+    })
+}
+
 /// A backend behind the gate.
 struct CrashOnly<B> {
     backend: B,
@@ -115,9 +153,25 @@ impl<B: StorageBackend> CrashOnly<B> {
             }
             RELEASED => self.catch_up()?,
             OPEN => {}
-            _ => return Err(io::Error::other("the database ends without being closed")),
+            ENDED => return Err(io::Error::other("the database ends without being closed")),
+            _ => return Err(self.failed_before()),
         }
         self.perform(&operation)
+    }
+
+    fn failed_before(&self) -> io::Error {
+        let first = self.gate.failure.get().map_or("", String::as_str);
+        io::Error::other(format!("an earlier operation has failed: {first}"))
+    }
+
+    /// Ends the database if that is an error.
+    fn note<T>(&self, outcome: Result<T, io::Error>) -> Result<T, io::Error> {
+        if let Err(error) = &outcome {
+            // The first one is what matters; later ones follow from it.
+            let _ = self.gate.failure.set(error.to_string());
+            self.gate.phase.store(FAILED, Ordering::Release);
+        }
+        outcome
     }
 
     /// Writes what was held back.
@@ -132,11 +186,11 @@ impl<B: StorageBackend> CrashOnly<B> {
     }
 
     fn perform(&self, operation: &Operation) -> Result<(), io::Error> {
-        match operation {
+        self.note(match operation {
             Operation::Write { offset, bytes } => self.backend.write(*offset, bytes),
             Operation::SetLen(len) => self.backend.set_len(*len),
             Operation::Sync => self.backend.sync_data(),
-        }
+        })
     }
 
     /// Reads from the backend what is there, and puts on it what was held back.
@@ -166,17 +220,21 @@ impl<B: StorageBackend> StorageBackend for CrashOnly<B> {
         {
             return Ok(len);
         }
-        self.backend.len()
+        self.note(self.backend.len())
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        if self.gate.phase.load(Ordering::Acquire) < OPEN {
+        let phase = self.gate.phase.load(Ordering::Acquire);
+        if phase == FAILED {
+            return Err(self.failed_before());
+        }
+        if phase < OPEN {
             let held = self.gate.held.lock();
             if !held.operations.is_empty() {
-                return self.read_held(&held, offset, out);
+                return self.note(self.read_held(&held, offset, out));
             }
         }
-        self.backend.read(offset, out)
+        self.note(self.backend.read(offset, out))
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
@@ -189,7 +247,7 @@ impl<B: StorageBackend> StorageBackend for CrashOnly<B> {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         if self.gate.phase.load(Ordering::Acquire) == OPEN {
-            return self.backend.write(offset, data);
+            return self.note(self.backend.write(offset, data));
         }
         self.pass(Operation::Write { offset, bytes: data.to_vec() })
     }
@@ -238,4 +296,58 @@ fn overlay(out: &mut [u8], offset: u64, bytes: &[u8], at: u64) {
     let into = usize::try_from(start - offset).expect("within what is read");
     let from = usize::try_from(start - at).expect("within what was written");
     out[into..into + len].copy_from_slice(&bytes[from..from + len]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim_disk::SimDisk;
+
+    fn open_gate(disk: &SimDisk) -> CrashOnly<SimDisk> {
+        let gate =
+            Gate { phase: AtomicU8::new(OPEN), held: Mutex::default(), failure: OnceLock::new() };
+        CrashOnly { backend: disk.clone(), gate: Arc::new(gate) }
+    }
+
+    #[test]
+    fn after_the_first_error_nothing_is_read_or_written() {
+        let strikes: [fn(&SimDisk); 3] = [
+            |disk| disk.fail_write_in(0),
+            |disk| disk.fail_sync_in(0),
+            |disk| disk.fail_read_in(0),
+        ];
+        for (number, strike) in strikes.into_iter().enumerate() {
+            let disk = SimDisk::new();
+            let gate = open_gate(&disk);
+            gate.write(0, b"before").unwrap();
+            gate.sync_data().unwrap();
+            strike(&disk);
+            let first = match number {
+                0 => gate.write(0, b"no"),
+                1 => gate.sync_data(),
+                _ => gate.read(0, &mut [0]),
+            };
+            let first = first.unwrap_err().to_string();
+            let before = disk.counters();
+            let refused =
+                [gate.write(0, b"no"), gate.sync_data(), gate.set_len(9), gate.read(0, &mut [0])];
+            for refused in refused {
+                let text = refused.unwrap_err().to_string();
+                assert!(text.contains("an earlier operation") && text.contains(&first), "{text}");
+            }
+            assert_eq!(disk.counters(), before, "nothing reached the disk, which works again");
+        }
+    }
+
+    #[test]
+    fn a_panic_over_what_was_read_is_damage() {
+        for panic in [|| panic!("page {} of what", 7), || panic!("no page")] as [fn() -> (); 2] {
+            let read = guarded(|| {
+                panic();
+                Ok::<(), StorageError>(())
+            });
+            let Err(StorageError::Corrupted(what)) = read else { panic!("{read:?}") };
+            assert!(what.contains("redb cannot make sense of it: ") && what.contains("page"));
+        }
+    }
 }

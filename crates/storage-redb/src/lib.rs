@@ -55,7 +55,7 @@ mod staging;
 mod store;
 
 pub use error::{Misuse, MisuseFault, OpenError, ReadError, StoreError};
-pub use options::{Identity, OptionsError, RawStoreOptions, StoreOptions};
+pub use options::{CommitPhases, Identity, OptionsError, RawStoreOptions, StoreOptions};
 pub use reader::{FetchRequest, Reader};
 /// What a [`Disk`] reads and writes with: redb's trait, of the very version that the store uses.
 pub use redb::StorageBackend;

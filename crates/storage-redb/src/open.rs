@@ -48,7 +48,7 @@ impl Store {
             opener.find_room_to_create(&mut space)?;
             folder.create_log(|path| {
                 let backend = file_backend(path, create_file(path)?)?;
-                let database = Database::open(backend, options.raw().page_cache_bytes)
+                let database = Database::open(backend, options.raw())
                     .map_err(|error| database_error(path, error))?;
                 create(&database, path, identity)
             })?;
@@ -74,6 +74,11 @@ impl Store {
         options: StoreOptions,
     ) -> Result<(Self, Vec<Restored>), OpenError> {
         let path = PathBuf::from("backend");
+        backend.settle().map_err(|source| OpenError::Unreadable {
+            path: path.clone(),
+            doing: "sync",
+            source,
+        })?;
         let len = backend.len().map_err(|error| database_error(&path, error.into()))?;
         let opener = Opener { path, identity, options, is_new: len == 0 };
         let space = opener.space(backend.room())?;
@@ -104,7 +109,7 @@ impl Opener<'_> {
         if is_empty && folder.is_some() {
             return Err(self.damaged("the file is empty".into()));
         }
-        let database = Database::open(backend, self.options.raw().page_cache_bytes)
+        let database = Database::open(backend, self.options.raw())
             .map_err(|error| database_error(&self.path, error))?;
         if is_empty {
             self.find_room_to_create(&mut space)?;
@@ -214,7 +219,7 @@ fn create(database: &Database, path: &Path, identity: &Identity) -> Result<(), O
 
 /// Writes what the store knows about itself, and makes the other tables if they are not there.
 pub(crate) fn write_meta(database: &Database, meta: &Meta) -> Result<(), redb::Error> {
-    let transaction = database.redb.begin_write()?;
+    let transaction = database.begin_write()?;
     meta.write(&transaction)?;
     transaction.open_table(RECORDS)?;
     transaction.open_table(CHECKPOINTS)?;

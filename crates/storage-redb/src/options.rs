@@ -12,6 +12,20 @@ pub struct Identity {
     pub node: NodeId,
 }
 
+/// How a commit becomes the one that counts.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum CommitPhases {
+    /// Everything is written and synced at once; what counts after a crash is the newest commit
+    /// that is whole. So a newest commit that was damaged *after* it was acknowledged cannot be
+    /// told from one that was never finished, and is taken back without a word.
+    #[default]
+    One,
+    /// Everything is written and synced, and then the mark that it counts, and synced: a newest
+    /// commit that is not whole is damage, and the store refuses to open. Twice the syncs, about
+    /// 1.7 times the time.
+    Two,
+}
+
 /// The limits of a store as they are written in a configuration; [`StoreOptions::new`] checks them.
 /// Nobody but this node has to agree to any of them, and each may differ at every start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +66,10 @@ pub struct RawStoreOptions {
     /// again, finds none, and the node stands still until somebody else makes room. Turned off: a
     /// full disk is a failed write, and ends the node. Too large: room for nothing.
     pub disk_reserve_bytes: u64,
+    /// How a commit becomes the one that counts. Default one phase. With one: damage to nothing but
+    /// the very last commit before an unclean stop goes unnoticed, and the commit with it. With two:
+    /// every commit takes longer.
+    pub commit_phases: CommitPhases,
 }
 
 impl Default for RawStoreOptions {
@@ -66,6 +84,7 @@ impl Default for RawStoreOptions {
             checkpoint_page_bytes_max: 64 << 10,
             superseded_checkpoints_max: 1000,
             disk_reserve_bytes: 64 << 20,
+            commit_phases: CommitPhases::One,
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use raft_core::EntryRun;
 use types::{GroupId, LogIndex};
 
 use crate::error::ReadError;
 use crate::ledger::Ledger;
-use crate::shared::{Located, Shared, detach};
+use crate::shared::{Damage, Located, Shared, detach};
 
 /// Reads durable entries. Clones are cheap and work side by side; a reader keeps the file open, and
 /// the folder locked, for as long as it lives.
@@ -64,12 +65,14 @@ impl Reader {
         let mut answers: Vec<Result<Vec<EntryRun>, ReadError>> = Vec::new();
         answers.resize_with(requests.len(), || Ok(Vec::new()));
         // Between looking up and reading, a record may be deleted: its entries were moved or
-        // compacted away. Looking up once more tells which.
-        for position in self.read(&mut outcomes, &mut answers) {
+        // compacted away. Looking up once more tells which. It does not lead there again, since
+        // only records to which nothing leads are deleted.
+        for (position, gone) in self.read(&mut outcomes, &mut answers) {
             answers[position] = Ok(Vec::new());
-            outcomes[position] = locate(&self.shared.ledger.read(), &requests[position]);
+            outcomes[position] = locate(&self.shared.ledger.read(), &requests[position])
+                .and_then(|located| not_in(gone, located));
         }
-        for position in self.read(&mut outcomes, &mut answers) {
+        for (position, _) in self.read(&mut outcomes, &mut answers) {
             let group = requests[position].group;
             let first = first_index(&self.shared.ledger.read(), group);
             answers[position] = Err(ReadError::Compacted { group, first });
@@ -83,12 +86,12 @@ impl Reader {
     }
 
     /// Reads what the outcomes ask for into the answers, and takes it off them; returns the
-    /// requests of which a record was gone.
+    /// requests of which a record was gone, and which one that was.
     fn read(
         &self,
         outcomes: &mut [Outcome],
         answers: &mut [Result<Vec<EntryRun>, ReadError>],
-    ) -> Vec<usize> {
+    ) -> Vec<(usize, u64)> {
         let mut wanted: Vec<(usize, Located)> = Vec::new();
         for (position, outcome) in outcomes.iter_mut().enumerate() {
             match std::mem::replace(outcome, Ok(Vec::new())) {
@@ -99,31 +102,39 @@ impl Reader {
         let mut sequences: Vec<u64> = wanted.iter().map(|(_, part)| part.sequence).collect();
         sequences.sort_unstable();
         sequences.dedup();
-        let records = match self.shared.records(&sequences) {
+        let records = match self.read_records(&sequences) {
             Ok(records) => records,
             Err(error) => {
-                self.fail(error, &wanted, answers);
+                self.shared.fail("read", error);
+                let first = self.shared.failure().unwrap_or_default();
+                for (position, _) in &wanted {
+                    answers[*position] = Err(ReadError::Poisoned { first: first.to_owned() });
+                }
                 return Vec::new();
             }
         };
-        let mut gone = Vec::new();
+        let mut gone: Vec<(usize, u64)> = Vec::new();
         for (position, part) in wanted {
             let Ok(answer) = &mut answers[position] else { continue };
-            let found = sequences.binary_search(&part.sequence).ok();
-            let Some(record) = found.and_then(|found| records[found].as_ref()) else {
-                if gone.last() != Some(&position) {
-                    gone.push(position);
+            let found = sequences.binary_search(&part.sequence);
+            let found = &records[found.expect("every record that is wanted was read")];
+            let read = match found {
+                Ok(None) => {
+                    if gone.last().is_none_or(|(last, _)| *last != position) {
+                        gone.push((position, part.sequence));
+                    }
+                    continue;
                 }
-                continue;
-            };
-            match part.entries(record) {
-                Ok(mut runs) => {
+                Ok(Some(record)) => part.entries(record).map(|mut runs| {
                     detach(&mut runs, record);
-                    answer.extend(runs);
-                }
-                Err(damage) => {
+                    runs
+                }),
+                Err(what) => Err(Damage { index: part.first, what: what.clone() }),
+            };
+            match read {
+                Ok(runs) => answer.extend(runs),
+                Err(Damage { index, what }) => {
                     let Located { group, sequence, .. } = part;
-                    let (index, what) = (damage.index, damage.what);
                     answers[position] = Err(ReadError::Damaged { group, index, sequence, what });
                 }
             }
@@ -131,26 +142,24 @@ impl Reader {
         gone
     }
 
-    /// Reports what redb could not read: damage if it says so, else the disk has failed.
-    fn fail(
+    /// The records of those sequence numbers, in their order: none for one that is gone, or what
+    /// redb finds damaged about one.
+    fn read_records(
         &self,
-        error: redb::Error,
-        wanted: &[(usize, Located)],
-        answers: &mut [Result<Vec<EntryRun>, ReadError>],
-    ) {
-        if let redb::Error::Corrupted(what) = &error {
-            for (position, Located { group, sequence, first, .. }) in wanted {
-                let (group, index, sequence) = (*group, *first, *sequence);
-                let what = what.clone();
-                answers[*position] = Err(ReadError::Damaged { group, index, sequence, what });
-            }
-            return;
+        sequences: &[u64],
+    ) -> Result<Vec<Result<Option<Bytes>, String>>, redb::Error> {
+        match self.shared.records(sequences) {
+            Ok(records) => return Ok(records.into_iter().map(Ok).collect()),
+            Err(redb::Error::Corrupted(_)) => {}
+            Err(error) => return Err(error),
         }
-        self.shared.fail("read", error);
-        let first = self.shared.failure().unwrap_or_default();
-        for (position, _) in wanted {
-            answers[*position] = Err(ReadError::Poisoned { first: first.to_owned() });
-        }
+        // One by one: who wants none of the damaged ones is not concerned.
+        let one = |sequence: &u64| match self.shared.records(&[*sequence]) {
+            Ok(mut records) => Ok(Ok(records.pop().flatten())),
+            Err(redb::Error::Corrupted(what)) => Ok(Err(what)),
+            Err(error) => Err(error),
+        };
+        sequences.iter().map(one).collect()
     }
 }
 
@@ -186,6 +195,14 @@ fn locate(ledger: &Ledger, request: &FetchRequest) -> Outcome {
     Ok(located)
 }
 
+/// A record that is not there although entries are still in it is damage: to the pages that lead to
+/// it, say.
+fn not_in(gone: u64, located: Vec<Located>) -> Outcome {
+    let Some(part) = located.iter().find(|part| part.sequence == gone) else { return Ok(located) };
+    let Located { group, sequence, first: index, .. } = *part;
+    Err(ReadError::Damaged { group, index, sequence, what: "it is not there".into() })
+}
+
 fn first_index(ledger: &Ledger, group: GroupId) -> LogIndex {
     let seat = ledger.seat(group);
     seat.map_or(LogIndex::ZERO, |seat| ledger.group(seat).outline.shape.base().index).next()
@@ -217,4 +234,61 @@ fn part_within(run: &EntryRun, bytes_max: usize, must: bool) -> Option<EntryRun>
     let count = commands.count_within(bytes_max.saturating_sub(charge));
     let part = run.slice(run.first, run.first.plus(u64::from(count) - 1))?;
     (must || part.cost() <= bytes_max).then_some(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use codec::{GroupItem, Item, WriteBatch};
+    use raft_core::{CommandsBuilder, EntryHeader, RunBody};
+    use types::{ClusterId, Generation, NodeId, ReplicaId, Term};
+
+    use super::*;
+    use crate::options::{Identity, RawStoreOptions, StoreOptions};
+    use crate::shared::RECORDS;
+    use crate::sim_disk::SimDisk;
+    use crate::store::Store;
+
+    fn item(group: u64, item: Item) -> GroupItem {
+        GroupItem { group: GroupId(group), generation: Generation(1), item }
+    }
+
+    /// One entry of each group in a record of its own.
+    fn two_groups() -> Store {
+        let identity = Identity { cluster: ClusterId::new("test").unwrap(), node: NodeId(1) };
+        let raw = RawStoreOptions { record_cache_bytes: 0, ..RawStoreOptions::default() };
+        let options = StoreOptions::new(raw).unwrap();
+        let (mut store, _) = Store::open_backend(SimDisk::new(), &identity, options).unwrap();
+        for group in [1, 2] {
+            let mut builder = CommandsBuilder::default();
+            builder.push(EntryHeader::default(), b"entry");
+            let body = RunBody::Commands(builder.take().unwrap());
+            let run = EntryRun { first: LogIndex(1), term: Term(1), body };
+            let create = item(group, Item::Create { replica: ReplicaId(1) });
+            let items = vec![create, item(group, Item::Append(run))];
+            store.commit(&[WriteBatch { items }]).unwrap();
+        }
+        store
+    }
+
+    #[test]
+    fn a_record_that_is_missing_is_damage_and_not_compaction() {
+        let store = two_groups();
+        let reader = store.reader();
+        let transaction = reader.shared.database.begin_write().unwrap();
+        transaction.open_table(RECORDS).unwrap().remove(1).unwrap();
+        transaction.commit().unwrap();
+        let request = |group| FetchRequest {
+            group: GroupId(group),
+            first: LogIndex(1),
+            last: LogIndex(1),
+            bytes_max: 100,
+        };
+        let answers = reader.fetch(&[request(1), request(2)]);
+        let Err(ReadError::Damaged { group, index, sequence, what }) = &answers[0] else {
+            panic!("{answers:?}");
+        };
+        assert_eq!((*group, *index, *sequence), (GroupId(1), LogIndex(1), 1));
+        assert_eq!(what, "it is not there");
+        assert!(answers[1].is_ok(), "{answers:?}");
+    }
 }

@@ -13,8 +13,19 @@ use redb::StorageBackend;
 /// The name of the reserve in the data folder.
 const RESERVE_FILE: &str = "reserve";
 
-/// What a store is opened on: a backend of redb, and whoever knows how much room it has.
+/// What a store is opened on: a backend of redb, and what else there is to ask of a disk.
 pub trait Disk: StorageBackend {
+    /// Sees to it that what is read from now on is what the disk holds: syncs what was written, by
+    /// whomever, and drops what the system keeps in memory of it. After a failed sync the system
+    /// shows pages that never reached the disk, and a second sync of them succeeds. A backend that
+    /// is no file has nothing to drop, and only syncs.
+    ///
+    /// # Errors
+    /// The disk has failed.
+    fn settle(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
     /// Who knows about the room; none if nobody does: then a full disk is met as a failed write.
     fn room(&self) -> Option<Box<dyn Room>> {
         None

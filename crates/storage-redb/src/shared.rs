@@ -11,7 +11,7 @@ use redb::{ReadableDatabase, TableDefinition};
 use types::{Generation, GroupId, LogIndex};
 
 use crate::cache::RecordCache;
-use crate::database::Database;
+use crate::database::{Database, guarded};
 use crate::error::StoreError;
 use crate::folder::Folder;
 use crate::ledger::Ledger;
@@ -70,10 +70,20 @@ impl Shared {
         if records.iter().all(Option::is_some) {
             return Ok(records);
         }
+        guarded(|| self.read_records(sequences, &mut records))?;
+        Ok(records)
+    }
+
+    /// Reads the records that are not there yet.
+    fn read_records(
+        &self,
+        sequences: &[u64],
+        records: &mut [Option<Bytes>],
+    ) -> Result<(), redb::Error> {
         // The transaction ends with this call: an open one stops redb from using pages again.
         let transaction = self.database.redb.begin_read()?;
         let table = transaction.open_table(RECORDS)?;
-        for (sequence, record) in sequences.iter().zip(&mut records) {
+        for (sequence, record) in sequences.iter().zip(records) {
             if record.is_none() {
                 let row = table.get(*sequence)?;
                 *record = row.map(|row| Bytes::copy_from_slice(row.value()));
@@ -82,7 +92,7 @@ impl Shared {
                 }
             }
         }
-        Ok(records)
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use codec::{GroupItem, Item, PageWriter, WriteBatch, checkpoint_len, item_len};
 use raft_core::Configuration;
 use types::{BootId, GroupId, LogId, NodeId, StoreId};
 
+use crate::database::guarded;
 use crate::error::{Misuse, MisuseFault, StoreError};
 use crate::ledger::{Ledger, Piece, Seat};
 use crate::meta::Meta;
@@ -286,7 +287,7 @@ impl Store {
             return Ok(());
         }
         self.find_room(self.bytes_max(&plan), effect(&items))?;
-        self.write(&plan).map_err(|error| self.shared.fail("write", error))?;
+        guarded(|| self.write(&plan)).map_err(|error| self.shared.fail("write", error))?;
         self.count(&plan, moved.len());
         self.apply(&items, plan);
         Ok(())
@@ -422,7 +423,7 @@ impl Store {
 
     /// One durable redb commit for all of it.
     fn write(&self, plan: &Plan) -> Result<(), redb::Error> {
-        let transaction = self.shared.database.redb.begin_write()?;
+        let transaction = self.shared.database.begin_write()?;
         let mut table = transaction.open_table(RECORDS)?;
         for record in &plan.records {
             table.insert(record.sequence, &record.value[..])?;

@@ -13,7 +13,7 @@ use common::{
 };
 use raft_core::{EntryRun, HardState, RunBody};
 use storage_redb::sim_disk::SimDisk;
-use storage_redb::{FetchRequest, Misuse, MisuseFault, OpenError, ReadError, Store, StoreError};
+use storage_redb::{FetchRequest, Misuse, MisuseFault, ReadError, Store, StoreError};
 use types::{BootId, Generation, GroupId, LogIndex, NodeId, ReplicaId, StoreId, Term};
 
 #[test]
@@ -309,101 +309,6 @@ fn promises_and_peers_are_remembered() {
 }
 
 #[test]
-fn after_the_first_error_the_store_does_nothing_more() {
-    let strikes: [fn(&SimDisk); 2] = [|disk| disk.fail_write_in(0), |disk| disk.fail_sync_in(0)];
-    for strike in strikes {
-        let disk = SimDisk::new();
-        let (mut store, _) = open(&disk);
-        store.commit(&batch(&[create(1), append(1, 1, 1, &[b"kept"])])).unwrap();
-        let reader = store.reader();
-        strike(&disk);
-        let failed = store.commit(&batch(&[append(1, 1, 2, &[b"lost"])]));
-        assert!(matches!(failed, Err(StoreError::Disk { .. })), "{failed:?}");
-        let writes = disk.counters();
-        let poisoned = |result| matches!(result, Err(StoreError::Poisoned { .. }));
-        assert!(poisoned(store.commit(&batch(&[append(1, 1, 2, &[b"no"])]))));
-        assert!(poisoned(store.commit(&[])));
-        assert!(poisoned(store.release(GroupId(1), id(1, 1), configuration(1))));
-        assert!(poisoned(store.set_promise_max_ms(1)));
-        assert!(poisoned(store.remember_peer(NodeId(2), StoreId(2), BootId(1))));
-        assert!(matches!(fetch(&reader, request(1, 1, 1)), Err(ReadError::Poisoned { .. })));
-        assert_eq!(disk.counters(), writes, "nothing reached the disk");
-        drop((store, reader));
-        // Only a machine that has forgotten its pages knows what the disk holds.
-        let (store, _) = open(&disk.restart(2));
-        assert_eq!(fetch(&store.reader(), request(1, 1, 1)).unwrap(), [b"kept"]);
-    }
-}
-
-/// A store with many large records of two groups, much more than redb keeps in memory.
-fn large_store() -> (SimDisk, Store) {
-    let disk = SimDisk::new();
-    let limits = options(|raw| raw.record_cache_bytes = 0);
-    let (mut store, _) = open_with(&disk, limits).unwrap();
-    store.commit(&batch(&[create(1), create(2)])).unwrap();
-    for index in 1..=200 {
-        let items = [append(1, 1, index, &[&large(index)]), append(2, 1, index, &[b"small"])];
-        store.commit(&batch(&items)).unwrap();
-    }
-    (disk, store)
-}
-
-fn large(index: u64) -> Vec<u8> {
-    index.to_le_bytes().repeat(2500)
-}
-
-/// Where on the disk the large entry of that index lies.
-fn find_large(disk: &SimDisk, index: u64) -> usize {
-    let image = disk.image();
-    let payload = large(index);
-    let found: Vec<_> =
-        (0..image.len()).step_by(4).filter(|at| image[*at..].starts_with(&payload)).collect();
-    assert_eq!(found.len(), 1, "the entry lies in one place, at a multiple of four bytes");
-    found[0]
-}
-
-#[test]
-fn a_record_damaged_while_open_names_group_index_and_record() {
-    let (disk, mut store) = large_store();
-    disk.flip_bit(find_large(&disk, 20) + 10_000, 3);
-    let reader = store.reader();
-    for index in 1..=200 {
-        let answers = reader.fetch(&[request(1, index, index), request(2, index, index)]);
-        assert!(answers[1].is_ok(), "the other group's entry in that record is whole");
-        match &answers[0] {
-            Err(ReadError::Damaged { group, index: at, sequence, what }) if index == 20 => {
-                // The first record made the groups.
-                assert_eq!((*group, *at, *sequence), (GroupId(1), LogIndex(20), 21));
-                assert!(what.contains("checksum"), "{what}");
-            }
-            other => assert!(other.is_ok() && index != 20, "index {index}: {other:?}"),
-        }
-    }
-    store.commit(&batch(&[append(2, 1, 201, &[b"others go on"])])).unwrap();
-    drop((store, reader));
-    let error = open_with(&disk, options(|_| {})).unwrap_err().to_string();
-    assert!(error.contains("backend is damaged"), "{error}");
-    assert!(error.contains("Keep a copy"), "{error}");
-}
-
-#[test]
-fn a_record_in_the_place_of_another_is_damage() {
-    let (disk, store) = large_store();
-    // Each record whole, with its checksums, under the other's number.
-    let before_payload = 60;
-    let start = |index| find_large(&disk, index) - before_payload;
-    let (one, other) = (start(20), start(40));
-    assert_eq!(&disk.image()[one..one + 3], b"MRL");
-    disk.swap(one, other, 20_200);
-    let reader = store.reader();
-    for index in 1..=200 {
-        let answer = fetch(&reader, request(1, index, index));
-        let is_damaged = matches!(answer, Err(ReadError::Damaged { .. }));
-        assert_eq!(is_damaged, index == 20 || index == 40, "index {index}: {answer:?}");
-    }
-}
-
-#[test]
 fn readers_find_every_entry_or_hear_that_it_is_gone_while_all_of_it_moves() {
     let disk = SimDisk::new();
     let limits = options(|raw| {
@@ -464,59 +369,4 @@ fn readers_find_every_entry_or_hear_that_it_is_gone_while_all_of_it_moves() {
     });
     let counters = store.counters();
     assert!(counters.runs_moved > 0 && counters.records_deleted > 1000, "{counters:?}");
-}
-
-#[test]
-fn a_flipped_bit_is_found_or_changes_nothing() {
-    let (disk, mut store) = small_store();
-    store.commit(&[]).unwrap();
-    // After an unclean end, damage to the very last commit cannot be told from a torn write, and
-    // takes that commit back: here it is one without entries.
-    store.set_promise_max_ms(1).unwrap();
-    let left_open = disk.image();
-    drop(store);
-    let (whole, restored) = open(&disk.restart(1));
-    let wanted = whole.reader().fetch(&small_requests());
-    let wanted: Vec<_> = wanted.into_iter().map(Result::unwrap).collect();
-    let images = [disk.image(), left_open];
-    let (mut refused, mut harmless) = (0, 0);
-    for number in 0..600usize {
-        let image = &images[number % 2];
-        let disk = SimDisk::from_image(image.clone());
-        // Spread over the used part of the file; the rest is zeros.
-        let used = image.iter().rposition(|byte| *byte != 0).unwrap();
-        disk.flip_bit(number * 7919 % used, u32::try_from(number % 8).unwrap());
-        match open_with(&disk, options(|_| {})) {
-            Ok((store, found)) => {
-                assert_eq!(found, restored, "flip {number}");
-                let read = store.reader().fetch(&small_requests());
-                for (read, wanted) in read.into_iter().zip(&wanted) {
-                    assert_eq!(read.unwrap(), *wanted, "flip {number}");
-                }
-                harmless += 1;
-            }
-            Err(error) => {
-                assert!(matches!(error, OpenError::Damaged { .. }), "flip {number}: {error}");
-                refused += 1;
-            }
-        }
-    }
-    assert!(refused > 50 && harmless > 50, "{refused} refused, {harmless} harmless");
-}
-
-fn small_store() -> (SimDisk, Store) {
-    let disk = SimDisk::new();
-    let limits = options(|raw| raw.pinned_bytes_max = 0);
-    let (mut store, _) = open_with(&disk, limits).unwrap();
-    store.commit(&batch(&[create(1), create(2), create(3)])).unwrap();
-    for index in 1..=40 {
-        let items = [append(1, 1, index, &[&[7; 700]]), append(2, 2, index, &[b"small"])];
-        store.commit(&batch(&items)).unwrap();
-        store.release(GroupId(1), id(1, index), configuration(3)).unwrap();
-    }
-    (disk, store)
-}
-
-fn small_requests() -> [FetchRequest; 2] {
-    [request(2, 1, 40), request(2, 20, 30)]
 }

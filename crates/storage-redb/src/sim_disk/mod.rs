@@ -225,6 +225,21 @@ impl SimDisk {
         }
     }
 
+    /// What the next process finds when this one was killed and the machine is still up: the same
+    /// disk with all that was written, synced or not, and with what the system has in memory. This
+    /// handle stays dark.
+    #[must_use]
+    pub fn survive_kill(&self) -> Self {
+        let mut state = self.state.lock();
+        let held_syncs = state.held_syncs;
+        let dark = State { is_dark: true, held_syncs, ..State::default() };
+        let survivor = std::mem::replace(&mut *state, dark);
+        let State { current, durable, unsynced, shelf, .. } = survivor;
+        let survivor = State { current, durable, unsynced, shelf, ..State::default() };
+        self.released.notify_all();
+        Self { state: Arc::new(Mutex::new(survivor)), released: Arc::default() }
+    }
+
     /// What the machine finds when the power is back: a new disk, on which every unsynced write
     /// was kept, lost, torn or reordered as `seed` has it. This one stays dark.
     #[must_use]
@@ -377,6 +392,13 @@ impl StorageBackend for SimDisk {
 }
 
 impl Disk for SimDisk {
+    fn settle(&self) -> io::Result<()> {
+        self.sync_data()?;
+        let mut state = self.state.lock();
+        state.current = state.durable.clone();
+        Ok(())
+    }
+
     fn room(&self) -> Option<Box<dyn Room>> {
         Some(Box::new(self.clone()))
     }
@@ -664,5 +686,35 @@ mod tests {
             assert_eq!(image[..100], [2; 100]);
             assert_eq!((image[602], image[603], image[604]), (1, 3, 1));
         }
+    }
+
+    #[test]
+    fn a_killed_process_leaves_what_it_wrote_and_settling_makes_it_durable() {
+        let disk = disk_of(512);
+        disk.write(0, b"seen").unwrap();
+        let next = disk.survive_kill();
+        assert!(disk.write(0, b"x").is_err() && disk.is_dark());
+        assert_eq!(&next.image()[..4], b"seen");
+        next.settle().unwrap();
+        for seed in 0..20 {
+            assert_eq!(&SimDisk::from_image(next.image()).restart(seed).image()[..4], b"seen");
+        }
+        next.cut_power();
+        assert_eq!(&next.restart(1).image()[..4], b"seen");
+    }
+
+    #[test]
+    fn settling_shows_what_a_failed_sync_has_lost() {
+        let disk = disk_of(512);
+        disk.write(0, b"lost").unwrap();
+        disk.fail_sync_in(0);
+        assert!(disk.sync_data().is_err());
+        assert_eq!(&disk.survive_kill().image()[..4], b"lost");
+        let disk = disk_of(512);
+        disk.write(0, b"lost").unwrap();
+        disk.fail_sync_in(0);
+        assert!(disk.sync_data().is_err());
+        disk.settle().unwrap();
+        assert_eq!(&disk.image()[..4], &[0; 4]);
     }
 }

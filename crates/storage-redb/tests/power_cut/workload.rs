@@ -6,7 +6,7 @@ use codec::{GroupItem, Item, WriteBatch};
 use raft_core::{
     CommandsBuilder, Configuration, EntryHeader, EntryRun, HardState, Replica, RunBody,
 };
-use storage_redb::{RawStoreOptions, StoreOptions};
+use storage_redb::{CommitPhases, RawStoreOptions, StoreOptions};
 use types::{Generation, GroupId, LogId, LogIndex, NodeId, ReplicaId, StoreId, Term};
 
 use crate::model::{self, Model};
@@ -53,6 +53,7 @@ pub(crate) fn options(dice: &mut Dice) -> StoreOptions {
         checkpoint_page_bytes_max: 1 + usize::try_from(dice.below(3)).unwrap() * 500,
         superseded_checkpoints_max: usize::try_from(dice.below(8)).unwrap(),
         disk_reserve_bytes: [0, 4 << 20][usize::try_from(dice.below(2)).unwrap()],
+        commit_phases: CommitPhases::One,
     };
     StoreOptions::new(raw).unwrap()
 }
