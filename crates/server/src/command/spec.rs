@@ -60,6 +60,10 @@ pub enum Survey {
     CountInSlot,
     /// CLUSTER GETKEYSINSLOT.
     KeysInSlot,
+    /// KEYS.
+    Keys,
+    /// RANDOMKEY.
+    RandomKey,
 }
 
 /// Where a command's keys are among its arguments.
@@ -73,6 +77,12 @@ pub enum Keys {
     All,
     /// Every other argument, from the first on.
     Pairs,
+    /// The first two arguments.
+    FirstTwo,
+    /// The second argument.
+    Second,
+    /// All arguments from the second on.
+    FromSecond,
 }
 
 impl Keys {
@@ -84,18 +94,24 @@ impl Keys {
             Self::First => (1, 1, 1),
             Self::All => (1, -1, 1),
             Self::Pairs => (1, -1, 2),
+            Self::FirstTwo => (1, 2, 1),
+            Self::Second => (2, 2, 1),
+            Self::FromSecond => (2, -1, 1),
         }
     }
 
     /// The keys of a request that has enough arguments.
     pub fn of(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
-        let (take, step) = match self {
-            Self::None => (0, 1),
-            Self::First => (1, 1),
-            Self::All => (usize::MAX, 1),
-            Self::Pairs => (usize::MAX, 2),
+        let (first, take, step) = match self {
+            Self::None => (1, 0, 1),
+            Self::First => (1, 1, 1),
+            Self::All => (1, usize::MAX, 1),
+            Self::Pairs => (1, usize::MAX, 2),
+            Self::FirstTwo => (1, 2, 1),
+            Self::Second => (2, 1, 1),
+            Self::FromSecond => (2, usize::MAX, 1),
         };
-        args.from(1).step_by(step).take(take)
+        args.from(first).step_by(step).take(take)
     }
 }
 
@@ -106,6 +122,10 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Bits of strings.
+    Bitmap,
+    /// Hashes.
+    Hash,
     /// The client's own connection.
     Connection,
     /// The node.
@@ -120,6 +140,8 @@ impl Group {
         match self {
             Self::Generic => "generic",
             Self::String => "string",
+            Self::Bitmap => "bitmap",
+            Self::Hash => "hash",
             Self::Connection => "connection",
             Self::Server => "server",
             Self::Cluster => "cluster",
@@ -172,6 +194,12 @@ impl Flags {
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// What is left of them without `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether all of `other` are among them.
@@ -256,6 +284,11 @@ impl Command {
     /// Adds properties.
     pub(crate) const fn flags(self, flags: Flags) -> Self {
         Self { flags: self.flags.and(flags), ..self }
+    }
+
+    /// Takes back that its cost does not grow with the data.
+    pub(crate) const fn slow(self) -> Self {
+        Self { flags: self.flags.without(Flags::FAST), ..self }
     }
 
     /// Adds hints.

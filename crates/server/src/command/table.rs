@@ -1,7 +1,7 @@
 //! The rows.
 
 use super::spec::{Command, Flags, Group, Keys, Survey, Work};
-use crate::data::{read, write};
+use crate::data::{bits, hashes, keys, strings};
 use crate::front::{clients, cluster, commands, info, talk};
 
 const DENYOOM: Flags = Flags::DENYOOM;
@@ -29,8 +29,16 @@ const VARYING_ORDER: &[&str] = &["nondeterministic_output_order"];
 /// Every command, sorted by name.
 #[rustfmt::skip]
 pub static COMMANDS: &[Command] = &[
+    Command::write("append", 3, Keys::First, &["RW", "insert"], strings::append).flags(DENYOOM.and(FAST))
+        .docs(Group::String, "2.0.0", "O(N) with the value's length.", "Puts bytes behind a value; a missing key counts as empty."),
     Command::talk("asking", 1, talk::asking).flags(FAST)
         .docs(Group::Cluster, "3.0.0", "O(1)", "Accepted for clients that send it; keys never move between groups."),
+    Command::read("bitcount", -2, Keys::First, ACCESS, bits::bitcount).slow()
+        .docs(Group::Bitmap, "2.6.0", "O(N) with the value's length.", "How many bits of a value are 1."),
+    Command::write("bitop", -4, Keys::FromSecond, &["RW", "access", "update"], bits::bitop).flags(DENYOOM)
+        .docs(Group::Bitmap, "2.6.0", "O(N) with the longest value.", "Combines the bits of several values into another key."),
+    Command::read("bitpos", -3, Keys::First, ACCESS, bits::bitpos).slow()
+        .docs(Group::Bitmap, "2.8.7", "O(N) with the value's length.", "Where the first 1 or 0 of a value is."),
     Command::family("client", -2, Work::Subcommand, CLIENT)
         .docs(Group::Connection, "2.4.0", "Depends on subcommand.", "What the node knows about its clients."),
     Command::family("cluster", -2, Work::Subcommand, CLUSTER)
@@ -39,65 +47,114 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::Server, "2.8.13", "O(N) with the number of commands.", "What every command takes and does."),
     Command::family("config", -2, Work::Subcommand, CONFIG)
         .docs(Group::Server, "2.0.0", "Depends on subcommand.", "What the node is set to."),
+    Command::write("copy", -3, Keys::FirstTwo, &["RW", "access", "update"], keys::copy).flags(DENYOOM)
+        .docs(Group::Generic, "6.2.0", "O(N) with the size of a hash, O(1) for a string.", "Copies a key of a slot to another one."),
     Command::survey("dbsize", 1, Survey::Size).flags(Flags::READONLY.and(FAST))
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
         .docs(Group::Server, "1.0.0", "O(N) with the groups that the node leads.", "How many keys the groups have that this node leads."),
-    Command::write("decr", 2, Keys::First, ACCESS_UPDATE, write::decr).flags(DENYOOM.and(FAST))
+    Command::write("decr", 2, Keys::First, ACCESS_UPDATE, strings::decr).flags(DENYOOM.and(FAST))
         .docs(Group::String, "1.0.0", "O(1)", "Subtracts one from an integer; a missing key counts as 0."),
-    Command::write("decrby", 3, Keys::First, ACCESS_UPDATE, write::decrby).flags(DENYOOM.and(FAST))
+    Command::write("decrby", 3, Keys::First, ACCESS_UPDATE, strings::decrby).flags(DENYOOM.and(FAST))
         .docs(Group::String, "1.0.0", "O(1)", "Subtracts from an integer; a missing key counts as 0."),
-    Command::write("del", -2, Keys::All, DELETE, write::delete).tips(SUM)
+    Command::write("del", -2, Keys::All, DELETE, keys::delete).tips(SUM)
         .docs(Group::Generic, "1.0.0", "O(N) with the keys named.", "Deletes keys of one slot and tells how many there were."),
     Command::talk("echo", 2, talk::echo).flags(ALWAYS.and(FAST))
         .docs(Group::Connection, "1.0.0", "O(1)", "Says what it is told."),
-    Command::read("exists", -2, Keys::All, LOOK, read::exists).tips(SUM)
+    Command::read("exists", -2, Keys::All, LOOK, keys::exists).tips(SUM)
         .docs(Group::Generic, "1.0.0", "O(N) with the keys named.", "How many of the keys of one slot exist."),
-    Command::write("expire", -3, Keys::First, UPDATE, write::expire).flags(FAST)
+    Command::write("expire", -3, Keys::First, UPDATE, keys::expire).flags(FAST)
         .docs(Group::Generic, "1.0.0", "O(1)", "Lets a key live for that many seconds more."),
-    Command::write("expireat", -3, Keys::First, UPDATE, write::expireat).flags(FAST)
+    Command::write("expireat", -3, Keys::First, UPDATE, keys::expireat).flags(FAST)
         .docs(Group::Generic, "1.2.0", "O(1)", "Lets a key live until that second."),
-    Command::read("expiretime", 2, Keys::First, ACCESS, read::expiretime)
+    Command::read("expiretime", 2, Keys::First, ACCESS, keys::expiretime)
         .docs(Group::Generic, "7.0.0", "O(1)", "The second until which a key lives."),
-    Command::read("get", 2, Keys::First, ACCESS, read::get)
+    Command::read("get", 2, Keys::First, ACCESS, strings::get)
         .docs(Group::String, "1.0.0", "O(1)", "The value of a key."),
-    Command::write("getdel", 2, Keys::First, &["RW", "access", "delete"], write::getdel).flags(FAST)
+    Command::read("getbit", 3, Keys::First, ACCESS, bits::getbit)
+        .docs(Group::Bitmap, "2.2.0", "O(1)", "One bit of a value."),
+    Command::write("getdel", 2, Keys::First, &["RW", "access", "delete"], strings::getdel).flags(FAST)
         .docs(Group::String, "6.2.0", "O(1)", "The value of a key, which is deleted."),
-    Command::write("getset", 3, Keys::First, ACCESS_UPDATE, write::getset).flags(DENYOOM.and(FAST))
+    Command::write("getex", -2, Keys::First, ACCESS_UPDATE, strings::getex).flags(FAST)
+        .docs(Group::String, "6.2.0", "O(1)", "The value of a key, whose time to live changes."),
+    Command::read("getrange", 4, Keys::First, ACCESS, strings::getrange).slow()
+        .docs(Group::String, "2.4.0", "O(1)", "A part of a value."),
+    Command::write("getset", 3, Keys::First, ACCESS_UPDATE, strings::getset).flags(DENYOOM.and(FAST))
         .docs(Group::String, "1.0.0", "O(1)", "The value of a key before it is set to another."),
+    Command::write("hdel", -3, Keys::First, &["RW", "delete"], hashes::hdel).flags(FAST)
+        .docs(Group::Hash, "2.0.0", "O(N) with the fields named; up to 128 steps for each.", "Deletes fields and tells how many there were."),
     Command::talk("hello", -1, talk::hello).flags(GREETING)
         .docs(Group::Connection, "6.0.0", "O(1)", "Agrees on a version of the protocol."),
-    Command::write("incr", 2, Keys::First, ACCESS_UPDATE, write::incr).flags(DENYOOM.and(FAST))
+    Command::read("hexists", 3, Keys::First, LOOK, hashes::hexists)
+        .docs(Group::Hash, "2.0.0", "O(1)", "Whether a hash has a field."),
+    Command::read("hget", 3, Keys::First, ACCESS, hashes::hget)
+        .docs(Group::Hash, "2.0.0", "O(1)", "The value of a field."),
+    Command::read("hgetall", 2, Keys::First, ACCESS, hashes::hgetall).slow().tips(VARYING_ORDER)
+        .docs(Group::Hash, "2.0.0", "O(N) with the size of the hash.", "All fields and their values."),
+    Command::write("hincrby", 4, Keys::First, ACCESS_UPDATE, hashes::hincrby).flags(DENYOOM.and(FAST))
+        .docs(Group::Hash, "2.0.0", "O(1)", "Adds to an integer in a field; a missing one counts as 0."),
+    Command::read("hkeys", 2, Keys::First, ACCESS, hashes::hkeys).slow().tips(VARYING_ORDER)
+        .docs(Group::Hash, "2.0.0", "O(N) with the size of the hash.", "All fields."),
+    Command::read("hlen", 2, Keys::First, LOOK, hashes::hlen)
+        .docs(Group::Hash, "2.0.0", "O(1)", "How many fields a hash has."),
+    Command::read("hmget", -3, Keys::First, ACCESS, hashes::hmget)
+        .docs(Group::Hash, "2.0.0", "O(N) with the fields named.", "The values of fields."),
+    Command::write("hmset", -4, Keys::First, UPDATE, hashes::hmset).flags(DENYOOM.and(FAST))
+        .docs(Group::Hash, "2.0.0", "O(N) with the fields named.", "Sets fields."),
+    Command::write("hset", -4, Keys::First, UPDATE, hashes::hset).flags(DENYOOM.and(FAST))
+        .docs(Group::Hash, "2.0.0", "O(N) with the fields named.", "Sets fields and tells how many are new."),
+    Command::write("hsetnx", 4, Keys::First, &["RW", "insert"], hashes::hsetnx).flags(DENYOOM.and(FAST))
+        .docs(Group::Hash, "2.0.0", "O(1)", "Sets a field that does not exist."),
+    Command::read("hstrlen", 3, Keys::First, LOOK, hashes::hstrlen)
+        .docs(Group::Hash, "3.2.0", "O(1)", "How many bytes the value of a field has."),
+    Command::read("hvals", 2, Keys::First, ACCESS, hashes::hvals).slow().tips(VARYING_ORDER)
+        .docs(Group::Hash, "2.0.0", "O(N) with the size of the hash.", "All values."),
+    Command::write("incr", 2, Keys::First, ACCESS_UPDATE, strings::incr).flags(DENYOOM.and(FAST))
         .docs(Group::String, "1.0.0", "O(1)", "Adds one to an integer; a missing key counts as 0."),
-    Command::write("incrby", 3, Keys::First, ACCESS_UPDATE, write::incrby).flags(DENYOOM.and(FAST))
+    Command::write("incrby", 3, Keys::First, ACCESS_UPDATE, strings::incrby).flags(DENYOOM.and(FAST))
         .docs(Group::String, "1.0.0", "O(1)", "Adds to an integer; a missing key counts as 0."),
     Command::talk("info", -1, info::info).flags(ALWAYS)
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
         .docs(Group::Server, "1.0.0", "O(N) with the groups of the node.", "How the node is, as text."),
-    Command::read("mget", -2, Keys::All, ACCESS, read::mget).tips(SPREAD)
+    Command::survey("keys", 2, Survey::Keys).flags(Flags::READONLY)
+        .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
+        .docs(Group::Generic, "1.0.0", "O(N) with the keys of the groups that this node leads.", "All keys that match a pattern, of the groups that this node leads."),
+    Command::read("mget", -2, Keys::All, ACCESS, strings::mget).tips(SPREAD)
         .docs(Group::String, "1.0.0", "O(N) with the keys named.", "The values of keys of one slot."),
-    Command::write("mset", -3, Keys::Pairs, OVERWRITE, write::mset).flags(DENYOOM).tips(SPREAD_ALL)
+    Command::write("mset", -3, Keys::Pairs, OVERWRITE, strings::mset).flags(DENYOOM).tips(SPREAD_ALL)
         .docs(Group::String, "1.0.1", "O(N) with the keys named.", "Sets keys of one slot, all at once."),
-    Command::write("persist", 2, Keys::First, UPDATE, write::persist).flags(FAST)
+    Command::write("msetnx", -3, Keys::Pairs, &["OW", "insert"], strings::msetnx).flags(DENYOOM)
+        .tips(&["request_policy:multi_shard", "response_policy:agg_min"])
+        .docs(Group::String, "1.0.1", "O(N) with the keys named.", "Sets keys of one slot, all at once, if none of them exists."),
+    Command::family("object", -2, Work::Subcommand, OBJECT)
+        .docs(Group::Generic, "2.2.3", "Depends on subcommand.", "What a key's value would be kept in."),
+    Command::write("persist", 2, Keys::First, UPDATE, keys::persist).flags(FAST)
         .docs(Group::Generic, "2.2.0", "O(1)", "Lets a key live for ever."),
-    Command::write("pexpire", -3, Keys::First, UPDATE, write::pexpire).flags(FAST)
+    Command::write("pexpire", -3, Keys::First, UPDATE, keys::pexpire).flags(FAST)
         .docs(Group::Generic, "2.6.0", "O(1)", "Lets a key live for that many milliseconds more."),
-    Command::write("pexpireat", -3, Keys::First, UPDATE, write::pexpireat).flags(FAST)
+    Command::write("pexpireat", -3, Keys::First, UPDATE, keys::pexpireat).flags(FAST)
         .docs(Group::Generic, "2.6.0", "O(1)", "Lets a key live until that millisecond."),
-    Command::read("pexpiretime", 2, Keys::First, ACCESS, read::pexpiretime)
+    Command::read("pexpiretime", 2, Keys::First, ACCESS, keys::pexpiretime)
         .docs(Group::Generic, "7.0.0", "O(1)", "The millisecond until which a key lives."),
     Command::talk("ping", -1, talk::ping).flags(FAST)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .docs(Group::Connection, "1.0.0", "O(1)", "Answers."),
-    Command::write("psetex", 4, Keys::First, OVERWRITE, write::psetex).flags(DENYOOM)
+    Command::write("psetex", 4, Keys::First, OVERWRITE, strings::psetex).flags(DENYOOM)
         .docs(Group::String, "2.6.0", "O(1)", "Sets a key that lives for that many milliseconds."),
-    Command::read("pttl", 2, Keys::First, ACCESS, read::pttl).tips(VARYING)
+    Command::read("pttl", 2, Keys::First, ACCESS, keys::pttl).tips(VARYING)
         .docs(Group::Generic, "2.6.0", "O(1)", "How many milliseconds a key has left."),
     Command::talk("quit", -1, talk::quit).flags(GREETING)
         .docs(Group::Connection, "1.0.0", "O(1)", "Closes the connection."),
+    Command::survey("randomkey", 1, Survey::RandomKey).flags(Flags::READONLY)
+        .tips(&["request_policy:all_shards", "nondeterministic_output"])
+        .docs(Group::Generic, "1.0.0", "O(N) with the groups that this node leads.", "Some key of the groups that this node leads."),
     Command::talk("readonly", 1, talk::readonly).flags(ALWAYS.and(FAST))
         .docs(Group::Cluster, "3.0.0", "O(1)", "Accepted for clients that send it; reads still go to leaders."),
     Command::talk("readwrite", 1, talk::readwrite).flags(ALWAYS.and(FAST))
         .docs(Group::Cluster, "3.0.0", "O(1)", "Undoes READONLY."),
+    Command::write("rename", 3, Keys::FirstTwo, &["RW", "access", "delete"], keys::rename)
+        .docs(Group::Generic, "1.0.0", "O(1)", "Gives a key another name within its slot."),
+    Command::write("renamenx", 3, Keys::FirstTwo, &["RW", "access", "delete"], keys::renamenx).flags(FAST)
+        .docs(Group::Generic, "1.0.0", "O(1)", "Gives a key another name within its slot that no key has."),
     Command::talk("reset", 1, talk::reset).flags(GREETING)
         .docs(Group::Connection, "6.2.0", "O(1)", "Makes the connection as new."),
     Command::survey("scan", -2, Survey::Scan).flags(Flags::READONLY)
@@ -105,23 +162,29 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::Generic, "2.8.0", "O(N) with the keys looked at.", "Walks the keys of the groups that this node leads."),
     Command::talk("select", 2, talk::select).flags(ALWAYS.and(FAST))
         .docs(Group::Connection, "1.0.0", "O(1)", "There is only database 0."),
-    Command::write("set", -3, Keys::First, &["RW", "access", "update", "variable_flags"], write::set).flags(DENYOOM)
+    Command::write("set", -3, Keys::First, &["RW", "access", "update", "variable_flags"], strings::set).flags(DENYOOM)
         .docs(Group::String, "1.0.0", "O(1)", "Sets a key, with conditions and a time to live."),
-    Command::write("setex", 4, Keys::First, OVERWRITE, write::setex).flags(DENYOOM)
+    Command::write("setbit", 4, Keys::First, ACCESS_UPDATE, bits::setbit).flags(DENYOOM)
+        .docs(Group::Bitmap, "2.2.0", "O(N) with the value's length.", "Sets one bit of a value and tells what it was."),
+    Command::write("setex", 4, Keys::First, OVERWRITE, strings::setex).flags(DENYOOM)
         .docs(Group::String, "2.0.0", "O(1)", "Sets a key that lives for that many seconds."),
-    Command::write("setnx", 3, Keys::First, &["OW", "insert"], write::setnx).flags(DENYOOM.and(FAST))
+    Command::write("setnx", 3, Keys::First, &["OW", "insert"], strings::setnx).flags(DENYOOM.and(FAST))
         .docs(Group::String, "1.0.0", "O(1)", "Sets a key that does not exist."),
-    Command::read("strlen", 2, Keys::First, LOOK, read::strlen)
+    Command::write("setrange", 4, Keys::First, UPDATE, strings::setrange).flags(DENYOOM)
+        .docs(Group::String, "2.2.0", "O(N) with the value's length.", "Puts bytes into a value from an offset on."),
+    Command::read("strlen", 2, Keys::First, LOOK, strings::strlen)
         .docs(Group::String, "2.2.0", "O(1)", "How many bytes a value has."),
+    Command::read("substr", 4, Keys::First, ACCESS, strings::getrange).slow()
+        .docs(Group::String, "1.0.0", "O(1)", "A part of a value; GETRANGE is the same."),
     Command::talk("time", 1, talk::time).flags(ALWAYS.and(FAST)).tips(VARYING)
         .docs(Group::Server, "2.6.0", "O(1)", "The node's clock: seconds and microseconds."),
-    Command::read("touch", -2, Keys::All, LOOK, read::exists).tips(SUM)
+    Command::read("touch", -2, Keys::All, LOOK, keys::exists).tips(SUM)
         .docs(Group::Generic, "3.2.1", "O(N) with the keys named.", "How many of the keys of one slot exist; nothing is remembered."),
-    Command::read("ttl", 2, Keys::First, ACCESS, read::ttl).tips(VARYING)
+    Command::read("ttl", 2, Keys::First, ACCESS, keys::ttl).tips(VARYING)
         .docs(Group::Generic, "1.0.0", "O(1)", "How many seconds a key has left."),
-    Command::read("type", 2, Keys::First, LOOK, read::kind)
+    Command::read("type", 2, Keys::First, LOOK, keys::kind)
         .docs(Group::Generic, "1.0.0", "O(1)", "What kind of value a key has."),
-    Command::write("unlink", -2, Keys::All, DELETE, write::delete).flags(FAST).tips(SUM)
+    Command::write("unlink", -2, Keys::All, DELETE, keys::delete).flags(FAST).tips(SUM)
         .docs(Group::Generic, "4.0.0", "O(N) with the keys named.", "Deletes keys of one slot and tells how many there were."),
     Command::talk("wait", 3, talk::wait).flags(Flags::NOSCRIPT)
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])
@@ -196,6 +259,18 @@ static CONFIG: &[Command] = &[
         .docs(Group::Server, "2.0.0", "O(N) with the patterns.", "What the node is set to, in Redis's names."),
     Command::talk("config|help", 2, commands::help).flags(ALWAYS)
         .docs(Group::Server, "5.0.0", "O(1)", "Lists the subcommands."),
+];
+
+#[rustfmt::skip]
+static OBJECT: &[Command] = &[
+    Command::read("object|encoding", 3, Keys::Second, LOOK, keys::encoding).slow().tips(VARYING)
+        .docs(Group::Generic, "2.2.3", "O(N) with the size of a hash, up to 128.", "What Redis would keep the value in."),
+    Command::read("object|freq", 3, Keys::Second, LOOK, keys::freq).slow().tips(VARYING)
+        .docs(Group::Generic, "4.0.0", "O(1)", "Refused, as by a Redis that evicts nothing."),
+    Command::talk("object|help", 2, commands::help).flags(ALWAYS)
+        .docs(Group::Generic, "6.2.0", "O(1)", "Lists the subcommands."),
+    Command::read("object|refcount", 3, Keys::Second, LOOK, keys::refcount).slow().tips(VARYING)
+        .docs(Group::Generic, "2.2.3", "O(1)", "1, if there is such a key."),
 ];
 
 #[cfg(test)]

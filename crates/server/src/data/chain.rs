@@ -2,9 +2,8 @@
 
 use std::num::NonZeroU64;
 
-use bytes::Bytes;
-
 use super::keyspace::UnixMillis;
+use super::value::Value;
 
 /// When a key ceases to exist, in milliseconds since 1970; at that very moment it is gone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -26,7 +25,7 @@ impl Deadline {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) key: Box<[u8]>,
-    pub(crate) value: Bytes,
+    pub(crate) value: Value,
     pub(crate) deadline: Option<Deadline>,
 }
 

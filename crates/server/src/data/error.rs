@@ -59,6 +59,52 @@ pub enum CommandError {
     /// EXPIRE's options contradict each other.
     #[error("ERR GT and LT options at the same time are not compatible")]
     GtWithLt,
+    /// The key holds another kind of value.
+    #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
+    WrongType,
+    /// RENAME of a key that does not exist.
+    #[error("ERR no such key")]
+    NoSuchKey,
+    /// COPY of a key to itself.
+    #[error("ERR source and destination objects are the same")]
+    SameKey,
+    /// A number that is too large for what it counts.
+    #[error("ERR value is out of range, value must between -2147483648 and 2147483647")]
+    NotInt32,
+    /// A database that there is not.
+    #[error("ERR DB index is out of range")]
+    DatabaseOutOfRange,
+    /// COPY to another database than the one that a cluster has.
+    #[error("ERR Copying to another database is not allowed in cluster mode")]
+    OtherDatabase,
+    /// SETRANGE before the beginning.
+    #[error("ERR offset is out of range")]
+    OffsetOutOfRange,
+    /// A string that would be longer than [`super::value::STRING_BYTES_MAX`].
+    #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
+    StringTooLong,
+    /// A bit that no string has.
+    #[error("ERR bit offset is not an integer or out of range")]
+    BitOffset,
+    /// A bit to be set to something else than 0 or 1.
+    #[error("ERR bit is not an integer or out of range")]
+    BitValue,
+    /// A bit to be found that is neither 0 nor 1.
+    #[error("ERR The bit argument must be 1 or 0.")]
+    BitArgument,
+    /// BITOP NOT of several keys.
+    #[error("ERR BITOP NOT must be called with a single source key.")]
+    NotOfSeveral,
+    /// A field to be counted up that is no integer.
+    #[error("ERR hash value is not an integer")]
+    HashNotInteger,
+    /// OBJECT FREQ, which needs an eviction policy.
+    #[error(
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
+         that when switching between policies at runtime LRU and LFU data will take some time to \
+         adjust."
+    )]
+    NoFrequency,
     /// A scan's cursor that is none of ours.
     #[error("ERR invalid cursor")]
     InvalidCursor,
@@ -94,7 +140,9 @@ impl From<CommandError> for Reply {
     }
 }
 
-/// A client's own bytes as they may stand in an error: at most `bytes_max`, readable.
+/// A client's own bytes as they may stand in an error: at most `bytes_max`, readable, and as in
+/// Redis only what stands before a zero.
 pub(crate) fn quote(bytes: &[u8], bytes_max: usize) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(bytes_max)]).into_owned()
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(&text[..text.len().min(bytes_max)]).into_owned()
 }

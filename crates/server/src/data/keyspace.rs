@@ -1,4 +1,5 @@
-//! The keys of one group, their expiry, and what commands do to them.
+//! The keys of one group, and their expiry. What commands do to them is in `keys.rs`, `strings.rs`,
+//! `bits.rs` and `hashes.rs`.
 //!
 //! Keys are ordered by place: the slot, then 48 bits of the key's hash. A tree in that order costs
 //! a little more per lookup than a hash table and gives three things that a hash table cannot: a
@@ -12,15 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
 
-use bytes::Bytes;
 use routing::hash_slot;
 
 use super::chain::{Chain, Deadline, Entry};
-use super::set::{Condition, Expiry, Set, SetReply};
-use super::write::{ExpireConditions, When};
+use super::value::Value;
 use super::{CommandError, Read, Write};
-use crate::resp::number::{parse_integer, put_integer};
-use crate::resp::{Args, Reply};
+use crate::resp::Reply;
 
 /// A moment in milliseconds since 1970.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
@@ -99,15 +97,10 @@ impl Keyspace {
     /// gives the same keys and the same replies on every replica.
     pub fn write(&mut self, write: &Write<'_>) -> Reply {
         let done = match write {
-            Write::Set(set) => self.set(set),
-            Write::SetMany(args) => self.set_many(*args),
-            Write::Delete(args) => self.delete(*args),
-            Write::GetDelete { key } => self.get_delete(key),
-            Write::Increment { key, delta } => self.increment(key, *delta),
-            Write::Expire { command, key, when, conditions } => {
-                self.expire(command, key, *when, *conditions)
-            }
-            Write::Persist { key } => self.persist(key),
+            Write::Key(write) => self.write_key(write),
+            Write::String(write) => self.write_string(write),
+            Write::Bits(write) => self.write_bits(write),
+            Write::Hash(write) => self.write_hash(write),
         };
         done.unwrap_or_else(Reply::from)
     }
@@ -116,29 +109,13 @@ impl Keyspace {
     /// key is never seen again by a read after an applied write found it expired.
     pub fn read(&self, read: &Read<'_>, now: UnixMillis) -> Reply {
         let now = now.max(self.time);
-        match read {
-            Read::Get { key } => bulk(self.find(key, now)),
-            Read::GetMany(args) => {
-                Reply::Array(args.from(1).map(|key| bulk(self.find(key, now))).collect())
-            }
-            Read::Exists(args) => {
-                Reply::count(args.from(1).filter(|key| self.find(key, now).is_some()).count())
-            }
-            Read::Length { key } => {
-                Reply::count(self.find(key, now).map_or(0, |entry| entry.value.len()))
-            }
-            Read::Type { key } => {
-                Reply::Status(self.find(key, now).map_or("none", |_| "string").into())
-            }
-            Read::Remaining { key, unit } => {
-                Reply::Integer(deadline_or(self.find(key, now), |moment| {
-                    unit.from_millis(moment.saturating_sub(now.signed()))
-                }))
-            }
-            Read::Deadline { key, unit } => {
-                Reply::Integer(deadline_or(self.find(key, now), |moment| unit.from_millis(moment)))
-            }
-        }
+        let seen = match read {
+            Read::Key(read) => Ok(self.read_key(read, now)),
+            Read::String(read) => self.read_string(read, now),
+            Read::Bits(read) => self.read_bits(read, now),
+            Read::Hash(read) => self.read_hash(read, now),
+        };
+        seen.unwrap_or_else(Reply::from)
     }
 
     /// How many keys exist at `now`.
@@ -177,7 +154,8 @@ impl Keyspace {
             let deadline = entry.deadline.map_or(0, |deadline| deadline.moment().0).to_le_bytes();
             let len = entry.key.len().to_le_bytes();
             // A sum does not depend on the order.
-            sum = sum.wrapping_add(digest_of(&[&len, &entry.key, &deadline, &entry.value]));
+            let value = entry.value.digest_parts();
+            sum = sum.wrapping_add(digest_of(&[&len, &entry.key, &deadline, &value]));
         }
         sum
     }
@@ -192,13 +170,29 @@ impl Keyspace {
         })
     }
 
-    fn find(&self, key: &[u8], now: UnixMillis) -> Option<&Entry> {
+    pub(super) fn find(&self, key: &[u8], now: UnixMillis) -> Option<&Entry> {
         let chain = self.entries.get(&self.place(key))?;
         chain.find(key).filter(|entry| entry.is_alive(now))
     }
 
-    fn find_now(&self, key: &[u8]) -> Option<&Entry> {
+    pub(super) fn find_now(&self, key: &[u8]) -> Option<&Entry> {
         self.find(key, self.time)
+    }
+
+    /// The same, for a change of its value.
+    pub(super) fn find_now_mut(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        let (place, now) = (self.place(key), self.time);
+        let chain = self.entries.get_mut(&place)?;
+        chain.find_mut(key).filter(|entry| entry.is_alive(now))
+    }
+
+    /// Whether a key is of this group.
+    ///
+    /// # Errors
+    /// [`CommandError::ForeignSlot`].
+    pub(super) fn check_slot(&self, key: &[u8]) -> Result<(), CommandError> {
+        let slot = hash_slot(key);
+        self.slot_index(slot).map(|_| ()).ok_or(CommandError::ForeignSlot { slot })
     }
 
     fn place(&self, key: &[u8]) -> Place {
@@ -214,10 +208,10 @@ impl Keyspace {
     ///
     /// # Errors
     /// [`CommandError::ForeignSlot`] for a key of another group; nothing changed.
-    fn put(
+    pub(super) fn put(
         &mut self,
         key: &[u8],
-        value: Bytes,
+        value: Value,
         deadline: Option<Deadline>,
     ) -> Result<(), CommandError> {
         let place = self.place(key);
@@ -242,6 +236,13 @@ impl Keyspace {
         Ok(())
     }
 
+    /// Removes a key, and gives it if it still existed.
+    pub(super) fn take(&mut self, key: &[u8]) -> Option<Entry> {
+        let time = self.time;
+        let removed = self.remove(self.place(key), |entry| *entry.key == *key);
+        removed.filter(|entry| entry.is_alive(time))
+    }
+
     /// Removes the first entry of that place that `wanted` picks.
     fn remove(&mut self, place: Place, wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let (remaining, taken) = self.entries.remove(&place)?.take(wanted);
@@ -259,7 +260,7 @@ impl Keyspace {
     }
 
     /// Gives a stored key another deadline, or none.
-    fn set_deadline(&mut self, key: &[u8], deadline: Option<Deadline>) {
+    pub(super) fn set_deadline(&mut self, key: &[u8], deadline: Option<Deadline>) {
         let place = self.place(key);
         let chain = self.entries.get_mut(&place);
         let entry = chain.and_then(|chain| chain.find_mut(key)).expect("the key is stored");
@@ -282,118 +283,6 @@ impl Keyspace {
             self.deadlines.remove(&(deadline, place));
         }
     }
-
-    fn set(&mut self, set: &Set<'_>) -> Result<Reply, CommandError> {
-        let before = self.find_now(set.key);
-        let deadline = match set.expiry {
-            Expiry::Clear => None,
-            Expiry::Keep => before.and_then(|entry| entry.deadline),
-            Expiry::At(millis) => deadline_at(millis),
-            Expiry::After(millis) => {
-                let at = self.time.signed().checked_add(millis);
-                deadline_at(at.ok_or(CommandError::InvalidExpire { command: set.command })?)
-            }
-        };
-        let holds = match set.condition {
-            None => true,
-            Some(Condition::IfAbsent) => before.is_none(),
-            Some(Condition::IfPresent) => before.is_some(),
-        };
-        let reply = match (set.reply, holds) {
-            (SetReply::Old, _) => bulk(before),
-            (SetReply::Done, true) => Reply::OK,
-            (SetReply::Done, false) => Reply::Null,
-            (SetReply::Flag, holds) => Reply::Integer(i64::from(holds)),
-        };
-        if holds {
-            self.put(set.key, Bytes::copy_from_slice(set.value), deadline)?;
-        }
-        Ok(reply)
-    }
-
-    fn set_many(&mut self, args: Args<'_>) -> Result<Reply, CommandError> {
-        // All or nothing: whether the keys are ours is looked at before any is stored.
-        for key in args.from(1).step_by(2) {
-            let slot = hash_slot(key);
-            self.slot_index(slot).ok_or(CommandError::ForeignSlot { slot })?;
-        }
-        for (key, value) in args.from(1).step_by(2).zip(args.from(2).step_by(2)) {
-            self.put(key, Bytes::copy_from_slice(value), None)?;
-        }
-        Ok(Reply::OK)
-    }
-
-    fn delete(&mut self, args: Args<'_>) -> Result<Reply, CommandError> {
-        let time = self.time;
-        let removed = args.from(1).filter(|key| {
-            self.remove(self.place(key), |entry| *entry.key == **key)
-                .is_some_and(|entry| entry.is_alive(time))
-        });
-        Ok(Reply::count(removed.count()))
-    }
-
-    fn get_delete(&mut self, key: &[u8]) -> Result<Reply, CommandError> {
-        let time = self.time;
-        let removed = self.remove(self.place(key), |entry| *entry.key == *key);
-        Ok(bulk(removed.filter(|entry| entry.is_alive(time)).as_ref()))
-    }
-
-    fn increment(&mut self, key: &[u8], delta: i64) -> Result<Reply, CommandError> {
-        let (before, deadline) = match self.find_now(key) {
-            None => (0, None),
-            Some(entry) => {
-                let before = parse_integer(&entry.value).ok_or(CommandError::NotInteger)?;
-                (before, entry.deadline)
-            }
-        };
-        let after = before.checked_add(delta).ok_or(CommandError::Overflow)?;
-        let mut text = bytes::BytesMut::new();
-        put_integer(&mut text, after);
-        self.put(key, Bytes::copy_from_slice(&text), deadline)?;
-        Ok(Reply::Integer(after))
-    }
-
-    fn expire(
-        &mut self,
-        command: &'static str,
-        key: &[u8],
-        when: When,
-        conditions: ExpireConditions,
-    ) -> Result<Reply, CommandError> {
-        let at = match when {
-            When::At(millis) => millis,
-            When::After(millis) => {
-                let at = self.time.signed().checked_add(millis);
-                at.ok_or(CommandError::InvalidExpire { command })?
-            }
-        };
-        let Some(entry) = self.find_now(key) else {
-            return Ok(Reply::Integer(0));
-        };
-        let current = entry.deadline.map(|deadline| deadline.moment().signed());
-        let holds = (!conditions.if_none || current.is_none())
-            && (!conditions.if_some || current.is_some())
-            && (!conditions.if_later || current.is_some_and(|current| at > current))
-            && (!conditions.if_earlier || current.is_none_or(|current| at < current));
-        if !holds {
-            return Ok(Reply::Integer(0));
-        }
-        match deadline_at(at).filter(|deadline| deadline.moment() > self.time) {
-            Some(deadline) => self.set_deadline(key, Some(deadline)),
-            None => {
-                self.remove(self.place(key), |entry| *entry.key == *key);
-            }
-        }
-        Ok(Reply::Integer(1))
-    }
-
-    fn persist(&mut self, key: &[u8]) -> Result<Reply, CommandError> {
-        let expires = self.find_now(key).is_some_and(|entry| entry.deadline.is_some());
-        if expires {
-            self.set_deadline(key, None);
-        }
-        Ok(Reply::Integer(i64::from(expires)))
-    }
 }
 
 /// The slot that a place belongs to.
@@ -403,20 +292,8 @@ pub(super) fn slot_of(place: Place) -> u16 {
 
 /// That moment as a deadline; what lies before 1970 has passed as surely as the year's first
 /// millisecond.
-fn deadline_at(millis: i64) -> Option<Deadline> {
+pub(super) fn deadline_at(millis: i64) -> Option<Deadline> {
     Deadline::at(UnixMillis(u64::try_from(millis).unwrap_or(1).max(1)))
-}
-
-fn bulk(entry: Option<&Entry>) -> Reply {
-    entry.map_or(Reply::Null, |entry| Reply::Bulk(entry.value.clone()))
-}
-
-/// What TTL and its relatives say: -2 for no key, -1 for one that lives for ever.
-fn deadline_or(entry: Option<&Entry>, say: impl FnOnce(i64) -> i64) -> i64 {
-    match entry {
-        None => -2,
-        Some(entry) => entry.deadline.map_or(-1, |deadline| say(deadline.moment().signed())),
-    }
 }
 
 /// Places keys within a slot. Decides nothing but the order of a scan, so that it may change with

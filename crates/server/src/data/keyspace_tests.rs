@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::scan::{Cursor, Scan};
-use crate::data::{read, write};
-use crate::resp::{Protocol, Request};
+use crate::command::{Work, find};
+use crate::data::scan::{Cursor, Filter, Kinds, Scan};
+use crate::data::strings::{self, StringRead};
+use crate::resp::{Args, Protocol, Request};
 
 /// A keyspace of all slots with a clock of its own.
 struct Bench {
@@ -26,18 +28,23 @@ impl Bench {
         let words: Vec<&str> = line.split(' ').collect();
         let request = Request::of(&words);
         let args = request.args();
-        let reply = match parse(args) {
-            Err(error) => Reply::from(error),
-            Ok(Parsed::Write(write)) => {
+        let reply = self.reply(args).unwrap_or_else(Reply::from);
+        let bytes = reply.to_bytes(Protocol::Resp2);
+        String::from_utf8(bytes.to_vec()).unwrap().trim_end().replace("\r\n", " ")
+    }
+
+    fn reply(&mut self, args: Args<'_>) -> Result<Reply, CommandError> {
+        Ok(match find(args)?.work {
+            Work::Write(parse) => {
+                let write = parse(args)?;
                 self.keyspace.advance(UnixMillis(self.now));
                 let reply = self.keyspace.write(&write);
                 self.keyspace.assert_invariants();
                 reply
             }
-            Ok(Parsed::Read(read)) => self.keyspace.read(&read, UnixMillis(self.now)),
-        };
-        let bytes = reply.to_bytes(Protocol::Resp2);
-        String::from_utf8(bytes.to_vec()).unwrap().trim_end().replace("\r\n", " ")
+            Work::Read(parse) => self.keyspace.read(&parse(args)?, UnixMillis(self.now)),
+            Work::Survey(_) | Work::Talk(_) | Work::Subcommand => panic!("no command on keys"),
+        })
     }
 
     /// Runs lines of the form `command => reply`; `wait MS` moves the clock.
@@ -51,43 +58,6 @@ impl Bench {
             assert_eq!(self.run(command), expected, "{line}");
         }
     }
-}
-
-enum Parsed<'a> {
-    Write(Write<'a>),
-    Read(Read<'a>),
-}
-
-fn parse(args: Args<'_>) -> Result<Parsed<'_>, CommandError> {
-    Ok(match args.at(0) {
-        b"SET" => Parsed::Write(write::set(args)?),
-        b"SETNX" => Parsed::Write(write::setnx(args)?),
-        b"SETEX" => Parsed::Write(write::setex(args)?),
-        b"PSETEX" => Parsed::Write(write::psetex(args)?),
-        b"GETSET" => Parsed::Write(write::getset(args)?),
-        b"MSET" => Parsed::Write(write::mset(args)?),
-        b"DEL" => Parsed::Write(write::delete(args)?),
-        b"GETDEL" => Parsed::Write(write::getdel(args)?),
-        b"INCR" => Parsed::Write(write::incr(args)?),
-        b"DECR" => Parsed::Write(write::decr(args)?),
-        b"INCRBY" => Parsed::Write(write::incrby(args)?),
-        b"DECRBY" => Parsed::Write(write::decrby(args)?),
-        b"EXPIRE" => Parsed::Write(write::expire(args)?),
-        b"PEXPIRE" => Parsed::Write(write::pexpire(args)?),
-        b"EXPIREAT" => Parsed::Write(write::expireat(args)?),
-        b"PEXPIREAT" => Parsed::Write(write::pexpireat(args)?),
-        b"PERSIST" => Parsed::Write(write::persist(args)?),
-        b"GET" => Parsed::Read(read::get(args)?),
-        b"MGET" => Parsed::Read(read::mget(args)?),
-        b"EXISTS" => Parsed::Read(read::exists(args)?),
-        b"STRLEN" => Parsed::Read(read::strlen(args)?),
-        b"TYPE" => Parsed::Read(read::kind(args)?),
-        b"TTL" => Parsed::Read(read::ttl(args)?),
-        b"PTTL" => Parsed::Read(read::pttl(args)?),
-        b"EXPIRETIME" => Parsed::Read(read::expiretime(args)?),
-        b"PEXPIRETIME" => Parsed::Read(read::pexpiretime(args)?),
-        name => panic!("no command {}", name.escape_ascii()),
-    })
 }
 
 impl Keyspace {
@@ -248,6 +218,183 @@ fn counters_stay_within_their_range() {
 }
 
 #[test]
+fn parts_of_strings_are_read_and_written() {
+    Bench::new().story(
+        "APPEND k hello => :5
+        APPEND k _you => :9
+        GETRANGE k 0 4 => $5 hello
+        GETRANGE k -3 -1 => $3 you
+        SUBSTR k 5 100 => $4 _you
+        GETRANGE k 7 3 => $0
+        GETRANGE k -1 -3 => $0
+        GETRANGE none 0 -1 => $0
+        SETRANGE k 6 me => :9
+        GET k => $9 hello_meu
+        SETRANGE k -1 x => -ERR offset is out of range
+        SETRANGE k 524288 x => -ERR string exceeds maximum allowed size (proto-max-bulk-len)
+        SETEX t 10 a => +OK
+        APPEND t b => :2
+        SETRANGE t 1 c => :2
+        PTTL t => :10000
+        GETEX t PERSIST => $2 ac
+        TTL t => :-1
+        GETEX t EX 5 => $2 ac
+        PTTL t => :5000
+        GETEX t => $2 ac
+        PTTL t => :5000
+        GETEX t EX 0 => -ERR invalid expire time in 'getex' command
+        GETEX none EX 0 => $-1
+        GETEX t PERSIST EX 1 => -ERR syntax error
+        GETEX t PXAT 1 => $2 ac
+        EXISTS t => :0
+        MSETNX a 1 b 2 => :1
+        MSETNX b 3 c 4 => :0
+        MGET a b c => *3 $1 1 $1 2 $-1",
+    );
+}
+
+#[test]
+fn bits_are_counted_from_the_highest_of_the_first_byte() {
+    Bench::new().story(
+        "SETBIT k 7 1 => :0
+        SETBIT k 7 1 => :1
+        SETBIT k 17 1 => :0
+        STRLEN k => :3
+        GETBIT k 7 => :1
+        GETBIT k 8 => :0
+        GETBIT k 4000 => :0
+        BITCOUNT k => :2
+        BITCOUNT k 0 0 => :1
+        BITCOUNT k 8 -1 BIT => :1
+        BITCOUNT k 5 => -ERR syntax error
+        BITCOUNT none x => :0
+        BITPOS k 1 => :7
+        BITPOS k 1 1 => :17
+        BITPOS k 1 1 1 => :-1
+        BITPOS k 0 => :0
+        BITPOS none 0 => :0
+        BITPOS none 1 => :-1
+        BITPOS k 2 => -ERR The bit argument must be 1 or 0.
+        BITPOS k 1 8 17 BIT => :17
+        SETBIT k 4194304 1 => -ERR bit offset is not an integer or out of range
+        SETBIT k 1 2 => -ERR bit is not an integer or out of range
+        SET a abc => +OK
+        SET b ab => +OK
+        BITOP AND to a b none => :3
+        BITOP XOR to a b => :3
+        GETRANGE to 2 2 => $1 c
+        BITOP OR to none1 none2 => :0
+        EXISTS to => :0
+        BITOP NOT to a b => -ERR BITOP NOT must be called with a single source key.
+        SET ones 11 => +OK
+        BITOP NOT to ones => :2
+        BITOP NOT to to => :2
+        GET to => $2 11",
+    );
+}
+
+#[test]
+fn keys_are_renamed_and_copied_with_their_time_to_live() {
+    Bench::new().story(
+        "RENAME none a => -ERR no such key
+        SETEX a 10 1 => +OK
+        SET b 2 => +OK
+        RENAME a b => +OK
+        GET b => $1 1
+        PTTL b => :10000
+        EXISTS a => :0
+        RENAME b b => +OK
+        RENAMENX b b => :0
+        SET a 3 => +OK
+        RENAMENX b a => :0
+        COPY b a => :0
+        COPY b a REPLACE => :1
+        PTTL a => :10000
+        COPY none a REPLACE => :0
+        GET a => $1 1
+        COPY a a => -ERR source and destination objects are the same
+        COPY a b DB 1 => -ERR Copying to another database is not allowed in cluster mode
+        COPY a b DB 16 => -ERR DB index is out of range
+        COPY a b FOO => -ERR syntax error
+        OBJECT ENCODING a => $3 int
+        OBJECT ENCODING none => $-1
+        OBJECT REFCOUNT a => :1
+        HSET h f v => :1
+        OBJECT ENCODING h => $8 listpack",
+    );
+}
+
+#[test]
+fn hashes_hold_fields_in_their_order() {
+    Bench::new().story(
+        "HSET h b 1 a 2 b 3 => :2
+        HGETALL h => *4 $1 b $1 3 $1 a $1 2
+        HMSET h c 4 => +OK
+        HDEL h b none => :1
+        HKEYS h => *2 $1 a $1 c
+        HVALS h => *2 $1 2 $1 4
+        HLEN h => :2
+        HSETNX h a 9 => :0
+        HSETNX h d 9 => :1
+        HGET h d => $1 9
+        HGET h none => $-1
+        HMGET h a none c => *3 $1 2 $-1 $1 4
+        HEXISTS h a => :1
+        HSTRLEN h a => :1
+        HSTRLEN none a => :0
+        HINCRBY h a 40 => :42
+        HINCRBY h new -1 => :-1
+        HINCRBY h a 9223372036854775807 => -ERR increment or decrement would overflow
+        HSET h text x => :1
+        HINCRBY h text 1 => -ERR hash value is not an integer
+        HSET h a => -ERR wrong number of arguments for 'hset' command
+        TYPE h => +hash
+        HDEL h a c d new text => :5
+        EXISTS h => :0
+        HGETALL h => *0",
+    );
+}
+
+#[test]
+fn a_command_for_another_kind_of_value_changes_nothing() {
+    let mut bench = Bench::new();
+    bench.story("SET s v => +OK\nHSET h f v => :1");
+    let before = bench.keyspace.digest();
+    let of_strings = ["GET", "STRLEN", "INCR", "GETDEL", "GETEX", "BITCOUNT"];
+    let of_hashes = ["HGETALL", "HLEN", "HKEYS", "HVALS"];
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+    for (commands, key) in [(&of_strings[..], "h"), (&of_hashes[..], "s")] {
+        for command in commands {
+            assert_eq!(bench.run(&format!("{command} {key}")), wrong, "{command}");
+        }
+    }
+    for line in [
+        "GETSET h v",
+        "SET h v GET",
+        "APPEND h v",
+        "SETRANGE h 0 v",
+        "GETRANGE h 0 1",
+        "SETBIT h 0 1",
+        "GETBIT h 0",
+        "BITPOS h 1",
+        "BITOP NOT to h",
+        "HSET s f v",
+        "HSETNX s f v",
+        "HDEL s f",
+        "HINCRBY s f 1",
+        "HGET s f",
+        "HMGET s f",
+        "HEXISTS s f",
+        "HSTRLEN s f",
+    ] {
+        assert_eq!(bench.run(line), wrong, "{line}");
+    }
+    assert_eq!(bench.keyspace.digest(), before);
+    // MGET finds nothing, and SET replaces whatever there is.
+    bench.story("MGET h s => *2 $-1 $1 v\nSET h v => +OK\nGET h => $1 v");
+}
+
+#[test]
 fn the_group_time_never_falls() {
     let mut bench = Bench::new();
     bench.story("SET k v PX 10 => +OK\nwait 10\nSET other v => +OK");
@@ -292,13 +439,13 @@ fn slots_are_counted_and_listed() {
 fn keys_of_another_group_are_refused() {
     let mut keyspace = Keyspace::new(0..1);
     let request = Request::of(&["SET", "k", "v"]);
-    let reply = keyspace.write(&write::set(request.args()).unwrap());
+    let reply = keyspace.write(&strings::set(request.args()).unwrap());
     let slot = hash_slot(b"k");
     assert_eq!(reply, Reply::from(CommandError::ForeignSlot { slot }));
     let request = Request::of(&["INCR", "k"]);
-    assert!(keyspace.write(&write::incr(request.args()).unwrap()).is_error());
+    assert!(keyspace.write(&strings::incr(request.args()).unwrap()).is_error());
     let request = Request::of(&["MSET", "k", "v"]);
-    assert!(keyspace.write(&write::mset(request.args()).unwrap()).is_error());
+    assert!(keyspace.write(&strings::mset(request.args()).unwrap()).is_error());
     assert_eq!(keyspace.len_of_slot(slot, UnixMillis(0)), 0);
     keyspace.assert_invariants();
 }
@@ -361,6 +508,12 @@ fn commands() -> impl Strategy<Value = String> {
         (key, -5..30_i32).prop_map(|(key, millis)| format!("PEXPIRE {key} {millis}")),
         key.prop_map(|key| format!("PERSIST {key}")),
         key.prop_map(|key| format!("GETDEL {key}")),
+        (key, 0..3_u8).prop_map(|(key, value)| format!("APPEND {key} {value}")),
+        (key, key).prop_map(|(a, b)| format!("RENAME {a} {b}")),
+        (key, key).prop_map(|(a, b)| format!("COPY {a} {b} REPLACE")),
+        (key, "[x-z]", 0..9_u8)
+            .prop_map(|(key, field, value)| format!("HSET {key} {field} {value}")),
+        (key, "[x-z]").prop_map(|(key, field)| format!("HDEL {key} {field}")),
     ]
 }
 
@@ -378,7 +531,8 @@ proptest! {
             second.now = first.now;
             if at == read_at {
                 // Reads, by whatever clock, leave no trace.
-                second.keyspace.read(&Read::Get { key: b"a" }, UnixMillis(u64::MAX));
+                let read = StringRead::Get { key: b"a" }.into();
+                second.keyspace.read(&read, UnixMillis(u64::MAX));
             }
             prop_assert_eq!(first.run(command), second.run(command));
         }
@@ -414,7 +568,7 @@ proptest! {
         let mut noise = noise.iter();
         let mut cursor = Cursor::START;
         loop {
-            let filter = crate::data::scan::Filter { pattern: Some(b"s*"), strings: true };
+            let filter = Filter { pattern: Some(b"s*"), kinds: Kinds::All };
             let page = bench.keyspace.scan(&Scan { cursor, count, filter }, UnixMillis(0));
             for key in page.keys {
                 *found.entry(key).or_default() += 1;
@@ -443,7 +597,7 @@ proptest! {
 
 impl Bench {
     /// Every key with its value and deadline.
-    fn dump(&self) -> BTreeMap<Vec<u8>, (Bytes, Option<Deadline>)> {
+    fn dump(&self) -> BTreeMap<Vec<u8>, (Value, Option<Deadline>)> {
         let entries = self.keyspace.entries.values().flat_map(Chain::entries);
         entries.map(|e| (e.key.to_vec(), (e.value.clone(), e.deadline))).collect()
     }

@@ -115,7 +115,8 @@ mod tests {
     use types::NodeId;
 
     use super::*;
-    use crate::data::{Read, UnixMillis};
+    use crate::data::UnixMillis;
+    use crate::data::strings::StringRead;
     use crate::resp::Request;
 
     fn keyspaces() -> Keyspaces {
@@ -134,7 +135,7 @@ mod tests {
         let payloads = [payload(1, "SET k 1"), payload(2, "incr k"), payload(3, "GETDEL none")];
         let results = applier.apply_payloads(payloads.iter().map(|payload| &payload[..]));
         assert_eq!(results, ["+OK\r\n", ":2\r\n", "_\r\n"]);
-        let read = Read::Get { key: b"k" };
+        let read = StringRead::Get { key: b"k" }.into();
         let look = keyspaces.look(GroupId(1)).unwrap();
         assert_eq!(look.read(&read, UnixMillis(0)), Reply::text("2"));
         assert_eq!(look.time(), UnixMillis(3));

@@ -5,23 +5,31 @@
 //! the order of a hash map.
 //!
 //! - [`entry`]: the layout of a log entry's payload.
-//! - [`mod@write`] and [`set`]: commands that change something, parsed.
-//! - [`read`]: commands that only look.
-//! - [`keyspace`]: the keys of one group, their expiry, and what commands do to them.
+//! - [`mod@write`] and [`read`]: commands that change something and commands that only look, parsed.
+//! - [`keys`], [`strings`] with [`set`], [`bits`], [`hashes`]: the commands by what they are about,
+//!   parsed and done. [`time`]: times as clients give them.
+//! - [`keyspace`]: the keys of one group, and their expiry. [`value`]: what a key holds.
 //! - [`chain`]: keys that share one place.
 //! - [`scan`] and [`glob`]: walking keys in pieces, and patterns to choose them by.
 //! - [`machine`]: where the log meets the keys.
 //! - [`error`]: what clients are told, in Redis's words.
 
+pub mod bits;
 pub mod chain;
 pub mod entry;
 pub mod error;
+mod fields;
 pub mod glob;
+pub mod hashes;
+pub mod keys;
 pub mod keyspace;
 pub mod machine;
 pub mod read;
 pub mod scan;
 pub mod set;
+pub mod strings;
+pub mod time;
+pub mod value;
 pub mod write;
 
 pub use error::CommandError;

@@ -1,118 +1,48 @@
-//! Commands that only look.
+//! Commands that only look, parsed.
 
 use super::CommandError;
-use super::set::Unit;
+use super::bits::BitRead;
+use super::hashes::HashRead;
+use super::keys::KeyRead;
+use super::strings::StringRead;
 use crate::resp::Args;
 
 /// A command that only looks; borrowed from a request.
 #[derive(Clone, Copy, Debug)]
 pub enum Read<'a> {
-    /// GET.
-    Get {
-        /// The key.
-        key: &'a [u8],
-    },
-    /// MGET: keys from the first argument on.
-    GetMany(Args<'a>),
-    /// EXISTS, TOUCH: keys from the first argument on, counted as often as they are named.
-    Exists(Args<'a>),
-    /// STRLEN.
-    Length {
-        /// The key.
-        key: &'a [u8],
-    },
-    /// TYPE.
-    Type {
-        /// The key.
-        key: &'a [u8],
-    },
-    /// TTL, PTTL: how long the key still lives.
-    Remaining {
-        /// The key.
-        key: &'a [u8],
-        /// In which unit.
-        unit: Unit,
-    },
-    /// EXPIRETIME, PEXPIRETIME: the moment at which the key expires.
-    Deadline {
-        /// The key.
-        key: &'a [u8],
-        /// In which unit since 1970.
-        unit: Unit,
-    },
+    /// At keys, whatever they hold.
+    Key(KeyRead<'a>),
+    /// At strings.
+    String(StringRead<'a>),
+    /// At the bits of strings.
+    Bits(BitRead<'a>),
+    /// At hashes.
+    Hash(HashRead<'a>),
 }
 
 /// How a command of the table is parsed.
 pub type ParseRead = for<'a> fn(Args<'a>) -> Result<Read<'a>, CommandError>;
 
-/// `GET key`
-///
-/// # Errors
-/// None.
-pub fn get(args: Args<'_>) -> Result<Read<'_>, CommandError> {
-    Ok(Read::Get { key: args.at(1) })
+impl<'a> From<KeyRead<'a>> for Read<'a> {
+    fn from(read: KeyRead<'a>) -> Self {
+        Self::Key(read)
+    }
 }
 
-/// `MGET key [key ...]`
-///
-/// # Errors
-/// None.
-pub const fn mget(args: Args<'_>) -> Result<Read<'_>, CommandError> {
-    Ok(Read::GetMany(args))
+impl<'a> From<StringRead<'a>> for Read<'a> {
+    fn from(read: StringRead<'a>) -> Self {
+        Self::String(read)
+    }
 }
 
-/// `EXISTS key [key ...]`, `TOUCH key [key ...]`
-///
-/// # Errors
-/// None.
-pub const fn exists(args: Args<'_>) -> Result<Read<'_>, CommandError> {
-    Ok(Read::Exists(args))
+impl<'a> From<BitRead<'a>> for Read<'a> {
+    fn from(read: BitRead<'a>) -> Self {
+        Self::Bits(read)
+    }
 }
 
-/// `STRLEN key`
-///
-/// # Errors
-/// None.
-pub fn strlen(args: Args<'_>) -> Result<Read<'_>, CommandError> {
-    Ok(Read::Length { key: args.at(1) })
-}
-
-/// `TYPE key`
-///
-/// # Errors
-/// None.
-pub fn kind(args: Args<'_>) -> Result<Read<'_>, CommandError> {
-    Ok(Read::Type { key: args.at(1) })
-}
-
-/// `TTL key`
-///
-/// # Errors
-/// None.
-pub fn ttl(args: Args<'_>) -> Result<Read<'_>, CommandError> {
-    Ok(Read::Remaining { key: args.at(1), unit: Unit::Seconds })
-}
-
-/// `PTTL key`
-///
-/// # Errors
-/// None.
-pub fn pttl(args: Args<'_>) -> Result<Read<'_>, CommandError> {
-    Ok(Read::Remaining { key: args.at(1), unit: Unit::Millis })
-}
-
-/// `EXPIRETIME key`
-///
-/// # Errors
-/// None.
-pub fn expiretime(args: Args<'_>) -> Result<Read<'_>, CommandError> {
-    Ok(Read::Deadline { key: args.at(1), unit: Unit::Seconds })
-}
-
-/// `PEXPIRETIME key`
-///
-/// # Errors
-/// None.
-pub fn pexpiretime(args: Args<'_>) -> Result<Read<'_>, CommandError> {
-    Ok(Read::Deadline { key: args.at(1), unit: Unit::Millis })
+impl<'a> From<HashRead<'a>> for Read<'a> {
+    fn from(read: HashRead<'a>) -> Self {
+        Self::Hash(read)
+    }
 }

@@ -7,8 +7,10 @@
 use bytes::Bytes;
 
 use super::CommandError;
+use super::chain::Entry;
 use super::glob;
 use super::keyspace::{HASH_BITS, Keyspace, Place, UnixMillis, slot_of};
+use super::value::Kind;
 use crate::resp::Args;
 use crate::resp::number::parse_integer;
 
@@ -59,8 +61,19 @@ impl Cursor {
 pub struct Filter<'a> {
     /// MATCH: the pattern.
     pub pattern: Option<&'a [u8]>,
-    /// TYPE: whether strings are wanted, the only type there is.
-    pub strings: bool,
+    /// TYPE: which kinds of values are wanted.
+    pub kinds: Kinds,
+}
+
+/// Which kinds of values a scan wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kinds {
+    /// All.
+    All,
+    /// One.
+    Only(Kind),
+    /// One that there is not.
+    Unknown,
 }
 
 /// What a call asks for.
@@ -92,7 +105,7 @@ impl<'a> Scan<'a> {
     /// [`CommandError::InvalidCursor`], [`CommandError::NotInteger`] for the count and
     /// [`CommandError::Syntax`] for everything else.
     pub fn parse(args: Args<'a>) -> Result<Self, CommandError> {
-        let filter = Filter { pattern: None, strings: true };
+        let filter = Filter { pattern: None, kinds: Kinds::All };
         let mut scan = Self { cursor: Cursor::parse(args.at(1))?, count: COUNT_DEFAULT, filter };
         let mut rest = args.from(2);
         while let Some(option) = rest.next() {
@@ -105,7 +118,7 @@ impl<'a> Scan<'a> {
                 let count = usize::try_from(count).ok().filter(|count| *count > 0);
                 scan.count = count.ok_or(CommandError::Syntax)?.min(COUNT_MAX);
             } else if is("TYPE") {
-                scan.filter.strings = value.eq_ignore_ascii_case(b"string");
+                scan.filter.kinds = Kind::named(value).map_or(Kinds::Unknown, Kinds::Only);
             } else {
                 return Err(CommandError::Syntax);
             }
@@ -127,12 +140,24 @@ impl Keyspace {
             }
             page.seen += chain.entries().len();
             for entry in chain.entries().iter().filter(|entry| entry.is_alive(now)) {
-                if scan.filter.wants(&entry.key) {
+                if scan.filter.wants(entry) {
                     page.keys.push(Bytes::copy_from_slice(&entry.key));
                 }
             }
         }
         page
+    }
+
+    /// A key that exists at `now`: the first one behind a place that `dice` chooses, or the first
+    /// one of all; none if there are none.
+    pub fn some_key(&self, dice: u64, now: UnixMillis) -> Option<Bytes> {
+        let now = now.max(self.time());
+        let slots = self.slots();
+        let slot = u64::from(slots.start) + (dice >> HASH_BITS) % slots.len().max(1) as u64;
+        let place = slot << HASH_BITS | dice & ((1 << HASH_BITS) - 1);
+        let behind = self.entries.range(place..).chain(self.entries.range(..place));
+        let mut alive = behind.flat_map(|(_, chain)| chain.entries()).filter(|e| e.is_alive(now));
+        alive.next().map(|entry| Bytes::copy_from_slice(&entry.key))
     }
 
     /// The first `count` keys of a slot that exist at `now`, in no order that means anything.
@@ -147,8 +172,13 @@ impl Keyspace {
 }
 
 impl Filter<'_> {
-    fn wants(&self, key: &[u8]) -> bool {
-        self.strings && self.pattern.is_none_or(|pattern| glob::matches(pattern, key))
+    fn wants(&self, entry: &Entry) -> bool {
+        let is_wanted = match self.kinds {
+            Kinds::All => true,
+            Kinds::Only(kind) => entry.value.kind() == kind,
+            Kinds::Unknown => false,
+        };
+        is_wanted && self.pattern.is_none_or(|pattern| glob::matches(pattern, &entry.key))
     }
 }
 

@@ -1,8 +1,8 @@
 //! SET and its relatives, parsed.
 
 use super::CommandError;
+use super::time::{Time, Unit, positive_millis};
 use crate::resp::Args;
-use crate::resp::number::parse_integer;
 
 /// On what the write depends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,15 +54,6 @@ pub struct Set<'a> {
     pub reply: SetReply,
 }
 
-/// The units in which times to live are given.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unit {
-    /// EX, EXAT, EXPIRE.
-    Seconds,
-    /// PX, PXAT, PEXPIRE.
-    Millis,
-}
-
 impl<'a> Set<'a> {
     /// `SET key value [NX|XX] [GET] [EX s|PX ms|EXAT s|PXAT ms|KEEPTTL]`
     ///
@@ -71,7 +62,7 @@ impl<'a> Set<'a> {
     /// the time.
     pub fn parse(args: Args<'a>) -> Result<Self, CommandError> {
         let mut set = Self::plain("set", args.at(1), args.at(2));
-        let mut time: Option<(Unit, bool, &[u8])> = None;
+        let mut time: Option<Time<'_>> = None;
         let mut rest = args.from(3);
         while let Some(option) = rest.next() {
             let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
@@ -85,18 +76,16 @@ impl<'a> Set<'a> {
             } else if is("KEEPTTL") && time.is_none() {
                 set.expiry = Expiry::Keep;
             } else {
-                let (unit, is_absolute) = time_option(option).ok_or(CommandError::Syntax)?;
-                let amount = rest.next().ok_or(CommandError::Syntax)?;
-                let same = |(before, absolute, _)| (before, absolute) == (unit, is_absolute);
-                if set.expiry == Expiry::Keep || !time.is_none_or(same) {
+                let given = Time::parse(option, &mut rest)?;
+                if set.expiry == Expiry::Keep {
                     return Err(CommandError::Syntax);
                 }
-                time = Some((unit, is_absolute, amount));
+                time = Some(time.map_or(Ok(given), |before| before.again(given))?);
             }
         }
-        if let Some((unit, is_absolute, amount)) = time {
-            let millis = positive_millis(amount, unit, set.command)?;
-            set.expiry = if is_absolute { Expiry::At(millis) } else { Expiry::After(millis) };
+        if let Some(time) = time {
+            let millis = time.millis(set.command)?;
+            set.expiry = if time.is_absolute { Expiry::At(millis) } else { Expiry::After(millis) };
         }
         Ok(set)
     }
@@ -143,44 +132,6 @@ impl<'a> Set<'a> {
     pub(crate) const fn plain(command: &'static str, key: &'a [u8], value: &'a [u8]) -> Self {
         let (condition, expiry, reply) = (None, Expiry::Clear, SetReply::Done);
         Self { command, key, value, condition, expiry, reply }
-    }
-}
-
-/// The unit of a time option, and whether it is a moment rather than a span.
-fn time_option(option: &[u8]) -> Option<(Unit, bool)> {
-    const OPTIONS: [(&str, Unit, bool); 4] = [
-        ("EX", Unit::Seconds, false),
-        ("PX", Unit::Millis, false),
-        ("EXAT", Unit::Seconds, true),
-        ("PXAT", Unit::Millis, true),
-    ];
-    let found = OPTIONS.iter().find(|(name, ..)| option.eq_ignore_ascii_case(name.as_bytes()));
-    found.map(|(_, unit, is_absolute)| (*unit, *is_absolute))
-}
-
-/// A time that must lie ahead, in milliseconds.
-fn positive_millis(text: &[u8], unit: Unit, command: &'static str) -> Result<i64, CommandError> {
-    let amount = parse_integer(text).ok_or(CommandError::NotInteger)?;
-    unit.to_millis(amount)
-        .filter(|millis| *millis > 0)
-        .ok_or(CommandError::InvalidExpire { command })
-}
-
-impl Unit {
-    /// That many units in milliseconds; nothing if it does not fit.
-    pub const fn to_millis(self, amount: i64) -> Option<i64> {
-        match self {
-            Self::Seconds => amount.checked_mul(1000),
-            Self::Millis => Some(amount),
-        }
-    }
-
-    /// Milliseconds in this unit, seconds rounded to the nearest.
-    pub const fn from_millis(self, millis: i64) -> i64 {
-        match self {
-            Self::Seconds => millis.saturating_add(500) / 1000,
-            Self::Millis => millis,
-        }
     }
 }
 

@@ -3,6 +3,9 @@
 //! They see the groups that this node leads: asked of every node, they see every key once. Each
 //! group is looked at only with a permit, so that what was acknowledged before is seen.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
 use bytes::Bytes;
 use types::GroupId;
 
@@ -10,7 +13,7 @@ use super::join::join_all;
 use super::replication::ReadError;
 use super::service::Service;
 use crate::command::Survey;
-use crate::data::scan::{Cursor, Page, Scan, parse_slot};
+use crate::data::scan::{COUNT_MAX, Cursor, Filter, Kinds, Page, Scan, parse_slot};
 use crate::data::{CommandError, Keyspace};
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, Reply};
@@ -34,6 +37,8 @@ pub(crate) async fn answer(service: &Service, survey: Survey, args: Args<'_>) ->
             Ok((slot, count)) => keys_in_slot(service, slot, count).await,
             Err(error) => return error.into(),
         },
+        Survey::Keys => keys(service, args.at(1)).await,
+        Survey::RandomKey => random_key(service).await,
     };
     answered.unwrap_or_else(refusal)
 }
@@ -125,6 +130,52 @@ fn start_of(service: &Service, group: GroupId) -> Cursor {
 fn page(cursor: Cursor, keys: Vec<Bytes>) -> Reply {
     let keys = keys.into_iter().map(Reply::Bulk).collect();
     Reply::Array(vec![Reply::text(cursor.number().to_string()), Reply::Array(keys)])
+}
+
+/// All keys that match, of all groups that this node leads.
+async fn keys(service: &Service, pattern: &[u8]) -> Result<Reply, ReadError> {
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    for group in service.led().collect::<Vec<_>>() {
+        let now = service.now();
+        let mut scan = all_of(service, group, Some(pattern));
+        loop {
+            let page = look(service, group, |keyspace| keyspace.scan(&scan, now)).await?;
+            let Some(Page { keys, next, .. }) = page else { break };
+            let keys = keys.into_iter().map(Reply::Bulk);
+            found.extend(keys.inspect(|key| bytes += key.cost()));
+            // The caller refuses what is too large; nothing is gathered beyond.
+            if bytes > service.limits.reply_bytes_max {
+                return Ok(Reply::Array(found));
+            }
+            let Some(next) = next else { break };
+            scan.cursor = next;
+        }
+    }
+    Ok(Reply::Array(found))
+}
+
+/// A key of any group that this node leads, the first one behind a random place; null if there is
+/// none.
+async fn random_key(service: &Service) -> Result<Reply, ReadError> {
+    let now = service.now();
+    let groups: Vec<GroupId> = service.led().collect();
+    let dice = RandomState::new().hash_one(now.0);
+    let skip = usize::try_from(dice % groups.len().max(1) as u64).unwrap_or(0);
+    for group in groups.iter().cycle().skip(skip).take(groups.len()).copied() {
+        let found = look(service, group, |keyspace| keyspace.some_key(dice, now)).await?;
+        if let Some(key) = found.flatten() {
+            return Ok(Reply::Bulk(key));
+        }
+    }
+    Ok(Reply::Null)
+}
+
+/// A scan of a group from its beginning, in the largest steps that there are.
+fn all_of<'a>(service: &Service, group: GroupId, pattern: Option<&'a [u8]>) -> Scan<'a> {
+    let pattern = pattern.filter(|pattern| *pattern != b"*");
+    let filter = Filter { pattern, kinds: Kinds::All };
+    Scan { cursor: start_of(service, group), count: COUNT_MAX, filter }
 }
 
 fn parse_slot_and_count(args: Args<'_>) -> Result<(u16, usize), CommandError> {
