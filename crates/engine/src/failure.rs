@@ -20,6 +20,17 @@ pub enum Failure {
         /// What the store says.
         reason: String,
     },
+    /// The store lacks what it had reported durable: it is an older copy, or its disk lies.
+    #[error(
+        "the store was rolled back: of group {group} {reason}; do not start this node again with \
+         it: restore the newest store, or remove the node's replicas and add new ones"
+    )]
+    RolledBack {
+        /// The group by which it was noticed.
+        group: GroupId,
+        /// What is missing.
+        reason: String,
+    },
     /// The state machine panicked, or broke its contract.
     #[error("the state machine of group {group} failed: {reason}")]
     StateMachine {

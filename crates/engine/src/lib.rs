@@ -100,10 +100,10 @@
 //!
 //! # When something breaks
 //!
-//! A disk that fails, a state machine that panics or breaks its contract, and a panic in the engine
-//! fail the whole engine: the workers stop, so that it leads, votes and acknowledges nothing any
-//! more, callers are answered, and [`Engine::failed`] says why. It cannot be revived; the process
-//! exits and the others go on.
+//! A disk that fails, a store that lacks what it had reported durable, a state machine that panics or
+//! breaks its contract, and a panic in the engine fail the whole engine: the workers stop, so that it
+//! leads, votes and acknowledges nothing any more, callers are answered, and [`Engine::failed`] says
+//! why. It cannot be revived; the process exits and the others go on.
 //!
 //! # Identities
 //!
@@ -157,7 +157,7 @@ pub use error::{ProposeError, ReadError};
 pub use failure::{EngineState, Failure};
 pub use leaders::LeaderWatch;
 pub use limits::{EngineLimits, LimitsError, RawEngineLimits};
-pub use multiraft::{GroupSpec, GroupStatus, LeaderView, RoleChange};
+pub use multiraft::{GroupSpec, GroupStatus, HaltReason, LeaderView, RoleChange};
 #[cfg(feature = "planted-bugs")]
 #[doc(hidden)]
 pub use planted::PlantedBug;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use multiraft::{Answer, ApplyBatch, GroupSpec, Input, NodeLoop, RoleChange, Turn};
+use multiraft::{Answer, ApplyBatch, GroupSpec, HaltReason, Input, NodeLoop, RoleChange, Turn};
 use transport::{Class, Link};
 use types::{GroupId, NodeId, Tick};
 
@@ -101,8 +101,8 @@ impl Worker {
         for conflict in turn.conflicts {
             tracing::error!(%conflict, "a peer is not the node that it was");
         }
-        for group in turn.halted {
-            tracing::error!(%group, "its log cannot be read: it takes part in nothing any more");
+        for (group, reason) in turn.halted {
+            self.halted(group, reason);
         }
     }
 
@@ -127,6 +127,19 @@ impl Worker {
         for (applier, (batches, roles)) in self.appliers.iter().zip(parts) {
             if !batches.is_empty() || !roles.is_empty() {
                 let _ = applier.send(ApplyJob::Work { worker, batches, roles });
+            }
+        }
+    }
+
+    /// A replica halted. One whose log is damaged halts alone; one whose log was rolled back shows
+    /// that the whole store was, and with it what every other group promised.
+    fn halted(&self, group: GroupId, reason: HaltReason) {
+        match reason {
+            HaltReason::LogDamaged => {
+                tracing::error!(%group, %reason, "the replica takes part in nothing any more");
+            }
+            HaltReason::LogRolledBack { .. } => {
+                self.alarm.raise(Failure::RolledBack { group, reason: reason.to_string() });
             }
         }
     }

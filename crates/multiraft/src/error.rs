@@ -242,7 +242,7 @@ impl fmt::Display for StepError {
             }
             Self::OtherKind { expected } => write!(f, "expected {expected}"),
             Self::Impossible(what) => write!(f, "no correct peer says this: {what}"),
-            Self::Halted => write!(f, "the group's log could not be read, it has halted"),
+            Self::Halted => write!(f, "the group's replica has halted"),
         }
     }
 }

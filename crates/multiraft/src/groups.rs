@@ -14,7 +14,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use hashbrown::HashMap;
-use raft_core::{Fitness, RaftNode, Ready};
+use raft_core::{Fitness, HaltReason, RaftNode, Ready};
 use types::{Generation, GroupId, NodeId, ReplicaId, Term, Tick};
 
 use crate::calendar::Calendar;
@@ -57,7 +57,7 @@ pub(crate) struct Hosted {
     is_new: bool,
     pub(crate) opening: Option<Opening>,
     pub(crate) told: ToldLeader,
-    /// Whether it was told that the log could not be read.
+    /// Whether it was told that the replica halted.
     pub(crate) told_halted: bool,
     /// The last tick that the replica was told of.
     seen: Tick,
@@ -112,8 +112,8 @@ pub(crate) struct Collected {
     pub(crate) ready: Option<Ready>,
     /// The new view of the leader, if it changed.
     pub(crate) leader: Option<ToldLeader>,
-    /// Whether the group just turned out to be unreadable.
-    pub(crate) halted: bool,
+    /// Why it takes part in nothing any more, if that is news.
+    pub(crate) halted: Option<HaltReason>,
 }
 
 #[derive(Debug, Default)]
@@ -317,8 +317,8 @@ impl Groups {
                 self.led.remove(&slot)
             };
         }
-        let halted = hosted.node.is_halted() && !hosted.told_halted;
-        hosted.told_halted |= halted;
+        let halted = hosted.node.halted().filter(|_| !hosted.told_halted);
+        hosted.told_halted |= halted.is_some();
         self.arm(slot);
         Collected { ready, leader, halted }
     }

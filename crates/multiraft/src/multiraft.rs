@@ -265,8 +265,8 @@ impl MultiRaft {
                 let view = LeaderView { leader, term, is_self: hosted.leads(), is_fresh };
                 out.leaders.push((hosted.group, view));
             }
-            if collected.halted {
-                out.halted.push(hosted.group);
+            if let Some(reason) = collected.halted {
+                out.halted.push((hosted.group, reason));
             }
             if let Some(mut ready) = collected.ready {
                 if let Some(write) = ready.write.take() {

@@ -314,7 +314,7 @@ impl<R> NodeLoop<R> {
         for (group, answer) in ready.reads {
             self.read_ended(group, answer);
         }
-        for group in &ready.halted {
+        for (group, _) in &ready.halted {
             self.halted(*group);
         }
         self.turn.write = ready.write;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use raft_core::{Configuration, Role};
+use raft_core::{Configuration, HaltReason, Role};
 use routing::RoutingTable;
 use types::{Generation, GroupId, LogIndex, NodeId, ReplicaId, StoreId, Term, Tick, VShardId};
 
@@ -40,8 +40,8 @@ pub struct GroupStatus {
     pub learners: Vec<NodeId>,
     /// How many vshards the routing table maps to the group.
     pub vshards: u32,
-    /// Whether the log could not be read, so that the replica takes part in nothing.
-    pub is_halted: bool,
+    /// Why the replica here takes part in nothing any more; none while it does.
+    pub halted: Option<HaltReason>,
 }
 
 impl MultiRaft {
@@ -129,7 +129,7 @@ impl MultiRaft {
             voters: nodes(Configuration::is_voter),
             learners: nodes(Configuration::is_learner),
             vshards: vshards.end - vshards.start,
-            is_halted: status.is_halted,
+            halted: status.halted,
         }
     }
 

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use codec::WriteBatch;
-use raft_core::{EntryRun, Fetch, ReadAnswer, Role};
+use raft_core::{EntryRun, Fetch, HaltReason, ReadAnswer, Role};
 use types::{GroupId, NodeId, Term};
 
 /// Names one write of the node; rises by one with each, and they are reported in that order.
@@ -69,8 +69,8 @@ pub struct MultiRaftReady {
     pub roles: Vec<(GroupId, RoleChange)>,
     /// Groups whose leader, term or freshness of the leader changed. Each group at most once.
     pub leaders: Vec<(GroupId, LeaderView)>,
-    /// Groups whose log could not be read: they take part in nothing until the process restarts.
-    pub halted: Vec<GroupId>,
+    /// Groups whose replica here takes part in nothing any more, and why. Told once.
+    pub halted: Vec<(GroupId, HaltReason)>,
 }
 
 impl MultiRaftReady {

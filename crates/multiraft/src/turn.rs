@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use codec::{Envelope, Restored, WriteBatch};
-use raft_core::{EntryRun, Fetch, FetchError, FetchFor};
+use raft_core::{EntryRun, Fetch, FetchError, FetchFor, HaltReason};
 use types::{GroupId, LogIndex, NodeId, StoreId, Tick, VShardId};
 
 use crate::{
@@ -200,8 +200,8 @@ pub struct Turn<R> {
     pub added: Vec<(GroupId, Result<(), AddGroupError>)>,
     /// Nodes that turned up with another store than they are known by.
     pub conflicts: Vec<StoreConflict>,
-    /// Groups whose log could not be read; to be reported to the operator.
-    pub halted: Vec<GroupId>,
+    /// Groups whose replica here takes part in nothing any more; to be reported to the operator.
+    pub halted: Vec<(GroupId, HaltReason)>,
 }
 
 impl<R> Default for Turn<R> {

@@ -11,7 +11,7 @@ use harness::{Cluster, Node, accepted, append, heartbeat, id, nodes, run, store_
 use multiraft::{
     AddGroupError, GroupSpec, LeaderView, MultiRaft, NodeSettings, ProposeError, StoreConflict,
 };
-use raft_core::{FetchError, FetchFor, Limits, MessageBody, Role};
+use raft_core::{FetchError, FetchFor, HaltReason, Limits, MessageBody, Role};
 use types::{GroupId, LogIndex, NodeId, ReplicaId, StoreId, Term, Tick, VShardId};
 
 fn settings(seed: u64) -> NodeSettings {
@@ -332,13 +332,13 @@ fn an_unreadable_log_halts_its_group_and_no_other() {
     let damaged = Err(FetchError::Damaged);
     node.multi.entries_fetched(GroupId(1), FetchFor::Apply, damaged).unwrap();
     let ready = node.turn();
-    assert_eq!(ready.halted, [GroupId(1)]);
+    assert_eq!(ready.halted, [(GroupId(1), HaltReason::LogDamaged)]);
     node.tick_to(100);
     assert!(node.turn().halted.is_empty(), "told once");
-    assert!(node.multi.group_status(GroupId(1)).unwrap().is_halted);
+    let halted = |group| node.multi.group_status(GroupId(group)).unwrap().halted;
+    assert_eq!((halted(1), halted(2)), (Some(HaltReason::LogDamaged), None));
     let refused = node.try_hear(1, 1, 1, heartbeat(1));
     assert_eq!(refused, Err(multiraft::StepError::Halted));
-    assert!(!node.multi.group_status(GroupId(2)).unwrap().is_halted);
     assert_eq!(node.multi.counters().halted, 1);
 }
 

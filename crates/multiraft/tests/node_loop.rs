@@ -222,7 +222,7 @@ fn a_halted_group_answers_whoever_waits_for_it() {
     assert_eq!(loops.outcome(1, write), answered(Answer::Uncertain));
     assert_eq!(loops.outcome(1, read), answered(Answer::NoLeader));
     assert_eq!(loops.outcome(1, other), None, "another group's");
-    assert!(loops.node(1).node.multi().group_status(group).unwrap().is_halted);
+    assert!(loops.node(1).node.multi().group_status(group).unwrap().halted.is_some());
 }
 
 #[test]

@@ -17,7 +17,7 @@ impl RaftNode {
     /// asks often: whatever it held is gone. Returns whether there is anything to be done.
     pub fn ready_into(&mut self, ready: &mut Ready) -> bool {
         ready.clear();
-        if matches!(self.role, RoleState::Halted) {
+        if matches!(self.role, RoleState::Halted(_)) {
             return false;
         }
         // What was said since the last time comes first; then the role speaks into the caller's
@@ -27,7 +27,7 @@ impl RaftNode {
         match &mut self.role {
             RoleState::Follower(follower) => follower.collect(&mut self.common),
             RoleState::Leader(leader) => leader.collect(&mut self.common),
-            RoleState::Candidate(_) | RoleState::Halted => {}
+            RoleState::Candidate(_) | RoleState::Halted(_) => {}
         }
         core::mem::swap(&mut self.common.outbox, &mut ready.messages);
         self.take_committed(&mut ready.committed);

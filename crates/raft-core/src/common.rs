@@ -17,8 +17,8 @@ use crate::log::Log;
 use crate::random::Random;
 use crate::writes::Writes;
 use crate::{
-    Configuration, Fetch, Fitness, HardState, Message, MessageBody, ReadAnswer, Settings,
-    StepError, Ticket,
+    Configuration, Fetch, Fitness, HaltReason, HardState, Message, MessageBody, ReadAnswer,
+    Settings, StepError, Ticket,
 };
 
 /// What a role's handler wants to become; `raft.rs` carries it out.
@@ -35,6 +35,8 @@ pub(crate) enum Transition {
     Campaign,
     /// Leads the current term.
     Lead,
+    /// Takes part in nothing any more.
+    Halt(HaltReason),
 }
 
 #[derive(Debug)]

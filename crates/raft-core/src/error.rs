@@ -56,6 +56,22 @@ pub enum StepError {
     Halted,
 }
 
+/// Why a replica takes part in nothing any more: what its store holds is not what it was told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HaltReason {
+    /// Its log could not be read.
+    LogDamaged,
+    /// It lacks entries that it had acknowledged to the leader as durable: its store is an older
+    /// copy, or its disk lost what it had reported written. Whatever else the store promised, votes
+    /// too, may be gone as well.
+    LogRolledBack {
+        /// Up to where the leader knows that this replica had the log.
+        acknowledged: LogIndex,
+        /// Where the log ends.
+        last: LogIndex,
+    },
+}
+
 /// Why a replica cannot come back from what its store restored; it must not be mounted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RestoreError {
@@ -111,6 +127,19 @@ impl fmt::Display for StepError {
             }
             Self::Impossible { what } => write!(f, "no correct replica sends this: {what}"),
             Self::Halted => write!(f, "the replica has halted"),
+        }
+    }
+}
+
+impl fmt::Display for HaltReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LogDamaged => write!(f, "the log cannot be read"),
+            Self::LogRolledBack { acknowledged, last } => write!(
+                f,
+                "the log ends at {last}, but this replica had acknowledged {acknowledged}: the \
+                 store is an older copy, or the disk lost what it had reported written"
+            ),
         }
     }
 }

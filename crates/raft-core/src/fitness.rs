@@ -32,7 +32,8 @@ impl RaftNode {
             (Fitness::Unfit, RoleState::Leader(_) | RoleState::Candidate(_)) => {
                 self.become_follower(None);
             }
-            (Fitness::Unfit, RoleState::Follower(_) | RoleState::Halted) | (Fitness::Fit, _) => {}
+            (Fitness::Unfit, RoleState::Follower(_) | RoleState::Halted(_)) | (Fitness::Fit, _) => {
+            }
         }
         self.check();
     }

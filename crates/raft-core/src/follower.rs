@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use types::{LogId, LogIndex, ReplicaId, Tick};
 
 use crate::common::{Common, Transition};
-use crate::{EntryRun, MessageBody, ReadRound, StepError};
+use crate::{EntryRun, HaltReason, MessageBody, ReadRound, StepError};
 
 #[derive(Debug)]
 pub(crate) struct Follower {
@@ -160,22 +160,24 @@ impl Follower {
     }
 
     /// Takes a sign of life. The leader names no commit index beyond what this replica acknowledged
-    /// to it as durable, so everything up to there is verified even after a restart.
+    /// to it as durable, so everything up to there is verified even after a restart; and a replica
+    /// whose log does not reach that far has lost what it acknowledged.
     pub(crate) fn heartbeat(
         &mut self,
         common: &mut Common,
         leader: ReplicaId,
         commit: LogIndex,
         round: Option<ReadRound>,
-    ) -> Result<(), StepError> {
-        if commit > common.log.last() {
-            return Err(StepError::Impossible { what: "a heartbeat that commits beyond this log" });
+    ) -> Transition {
+        let last = common.log.last();
+        if commit > last {
+            return Transition::Halt(HaltReason::LogRolledBack { acknowledged: commit, last });
         }
         self.hear(common, leader);
         self.verified = self.verified.max(commit);
         common.commit(commit);
         common.send(leader, MessageBody::HeartbeatResponse { round });
-        Ok(())
+        Transition::Stay
     }
 
     /// Acknowledges what became both verified and durable; repeats itself if the leader asked again.

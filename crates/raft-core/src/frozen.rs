@@ -63,7 +63,7 @@ impl RaftNode {
             && match &self.role {
                 RoleState::Follower(follower) => follower.is_quiet(common),
                 RoleState::Leader(leader) => leader.is_quiet(common),
-                RoleState::Candidate(_) | RoleState::Halted => false,
+                RoleState::Candidate(_) | RoleState::Halted(_) => false,
             }
     }
 
@@ -84,7 +84,7 @@ impl RaftNode {
                 term_start: leader.term_start,
                 last_round: leader.reads.last_number(),
             },
-            RoleState::Candidate(_) | RoleState::Halted => return None,
+            RoleState::Candidate(_) | RoleState::Halted(_) => return None,
         };
         Some(Frozen {
             me: common.me,

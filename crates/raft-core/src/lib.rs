@@ -60,7 +60,7 @@ pub use entry::{
     Command, CommandIter, Commands, CommandsBuilder, ENTRY_HEADER_BYTES_MAX,
     ENTRY_HEADER_BYTES_MIN, EntryHeader, EntryRun, KIND_COMMAND, LayoutError, RunBody,
 };
-pub use error::{NotLeader, ProposeError, RestoreError, StepError};
+pub use error::{HaltReason, NotLeader, ProposeError, RestoreError, StepError};
 pub use fitness::Fitness;
 pub use frozen::Frozen;
 pub use message::{Message, MessageBody, ReadRound};

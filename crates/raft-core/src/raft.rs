@@ -19,9 +19,9 @@ use crate::random::Random;
 use crate::terms::Terms;
 use crate::writes::Writes;
 use crate::{
-    Configuration, EntryHeader, EntryRun, FetchError, FetchFor, HardState, Message, MessageBody,
-    NotLeader, ProposeError, ReadId, RestoreError, RestoredReplica, RoleChange, RunBody, Settings,
-    StepError, Ticket,
+    Configuration, EntryHeader, EntryRun, FetchError, FetchFor, HaltReason, HardState, Message,
+    MessageBody, NotLeader, ProposeError, ReadId, RestoreError, RestoredReplica, RoleChange,
+    RunBody, Settings, StepError, Ticket,
 };
 
 /// The role, with what belongs to it alone.
@@ -30,8 +30,8 @@ pub(crate) enum RoleState {
     Follower(Follower),
     Candidate(Candidate),
     Leader(Leader),
-    /// The log could not be read: no vote, no acknowledgement, no panic.
-    Halted,
+    /// The store is not to be trusted: no vote, no acknowledgement, no panic.
+    Halted(HaltReason),
 }
 
 /// One replica of one Raft group.
@@ -134,7 +134,7 @@ impl RaftNode {
             RoleState::Follower(follower) => follower.tick(&self.common),
             RoleState::Candidate(candidate) => candidate.tick(&self.common),
             RoleState::Leader(leader) => leader.tick(&mut self.common),
-            RoleState::Halted => Transition::Stay,
+            RoleState::Halted(_) => Transition::Stay,
         };
         self.transition(transition);
         self.check();
@@ -146,7 +146,7 @@ impl RaftNode {
             RoleState::Follower(follower) => follower.deadline(&self.common),
             RoleState::Candidate(candidate) => Some(candidate.deadline(&self.common)),
             RoleState::Leader(leader) => Some(leader.deadline()),
-            RoleState::Halted => None,
+            RoleState::Halted(_) => None,
         }
     }
 
@@ -156,7 +156,7 @@ impl RaftNode {
     /// The message is refused and nothing has changed; the caller counts it.
     pub fn step(&mut self, message: Message) -> Result<(), StepError> {
         check_message(&self.common, &message)?;
-        if matches!(self.role, RoleState::Halted) {
+        if matches!(self.role, RoleState::Halted(_)) {
             return Err(StepError::Halted);
         }
         let Message { from, term, body, .. } = message;
@@ -208,12 +208,14 @@ impl RaftNode {
                     follower.append(common, from, prev, commit, runs)?
                 }
                 RoleState::Leader(_) => return Err(second_leader),
-                RoleState::Candidate(_) | RoleState::Halted => {}
+                RoleState::Candidate(_) | RoleState::Halted(_) => {}
             },
             MessageBody::Heartbeat { commit, round } => match &mut self.role {
-                RoleState::Follower(follower) => follower.heartbeat(common, from, commit, round)?,
+                RoleState::Follower(follower) => {
+                    transition = follower.heartbeat(common, from, commit, round);
+                }
                 RoleState::Leader(_) => return Err(second_leader),
-                RoleState::Candidate(_) | RoleState::Halted => {}
+                RoleState::Candidate(_) | RoleState::Halted(_) => {}
             },
             MessageBody::Accepted { matched } => {
                 if let RoleState::Leader(leader) = &mut self.role {
@@ -325,7 +327,7 @@ impl RaftNode {
             RoleState::Follower(_) | RoleState::Candidate(_) => {
                 self.common.may_campaign() && !self.common.is_bound()
             }
-            RoleState::Leader(_) | RoleState::Halted => false,
+            RoleState::Leader(_) | RoleState::Halted(_) => false,
         };
         if may {
             self.transition(Transition::PreCampaign);
@@ -345,7 +347,7 @@ impl RaftNode {
     pub fn persisted(&mut self, ticket: Ticket) {
         self.common.complete(ticket);
         let transition = match &mut self.role {
-            RoleState::Follower(_) | RoleState::Halted => Transition::Stay,
+            RoleState::Follower(_) | RoleState::Halted(_) => Transition::Stay,
             RoleState::Candidate(candidate) => candidate.persisted(&self.common),
             RoleState::Leader(leader) => {
                 leader.advance_commit(&mut self.common);
@@ -373,7 +375,7 @@ impl RaftNode {
             Ok(runs) => Some(runs),
             Err(FetchError::Compacted { .. }) => None,
             Err(FetchError::Damaged) => {
-                self.halt();
+                self.halt(HaltReason::LogDamaged);
                 return;
             }
         };
@@ -397,9 +399,9 @@ impl RaftNode {
         }
     }
 
-    fn halt(&mut self) {
+    fn halt(&mut self, reason: HaltReason) {
         self.leave_role();
-        self.role = RoleState::Halted;
+        self.role = RoleState::Halted(reason);
     }
 
     fn enter_term(&mut self, term: Term, leader: Option<ReplicaId>) {
@@ -425,6 +427,7 @@ impl RaftNode {
         match transition {
             Transition::Stay => {}
             Transition::Follow { leader } => self.become_follower(leader),
+            Transition::Halt(reason) => self.halt(reason),
             Transition::PreCampaign => {
                 let candidate = Candidate::pre_vote(&mut self.common);
                 let outcome = candidate.outcome(&self.common);

@@ -7,7 +7,7 @@ use types::{LogId, LogIndex, ReplicaId, Term, Tick};
 
 use crate::candidate::Ballot;
 use crate::raft::RoleState;
-use crate::{Configuration, ProgressState, RaftNode, Role, RoleChange};
+use crate::{Configuration, HaltReason, ProgressState, RaftNode, Role, RoleChange};
 
 /// What a leader knows of another replica.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,8 +51,8 @@ pub struct Status {
     pub configuration: Arc<Configuration>,
     /// The other replicas, sorted by id; empty unless it leads.
     pub peers: Vec<PeerStatus>,
-    /// Whether the log could not be read, and the replica takes part in nothing.
-    pub is_halted: bool,
+    /// Why it takes part in nothing any more, if that is so.
+    pub halted: Option<HaltReason>,
 }
 
 impl RaftNode {
@@ -60,7 +60,7 @@ impl RaftNode {
     pub fn status(&self) -> Status {
         let peers = match &self.role {
             RoleState::Leader(leader) => leader.peers.as_slice(),
-            RoleState::Follower(_) | RoleState::Candidate(_) | RoleState::Halted => &[],
+            RoleState::Follower(_) | RoleState::Candidate(_) | RoleState::Halted(_) => &[],
         };
         Status {
             replica: self.replica_id(),
@@ -84,7 +84,7 @@ impl RaftNode {
                     heard_at: peer.heard_at,
                 })
                 .collect(),
-            is_halted: self.is_halted(),
+            halted: self.halted(),
         }
     }
 
@@ -99,10 +99,10 @@ impl RaftNode {
             RoleState::Leader(_) => Role::Leader,
             RoleState::Candidate(_) if self.is_candidate(Ballot::PreVote) => Role::PreCandidate,
             RoleState::Candidate(_) => Role::Candidate,
-            RoleState::Follower(_) | RoleState::Halted if self.common.is_promotable() => {
+            RoleState::Follower(_) | RoleState::Halted(_) if self.common.is_promotable() => {
                 Role::Follower
             }
-            RoleState::Follower(_) | RoleState::Halted => Role::Learner,
+            RoleState::Follower(_) | RoleState::Halted(_) => Role::Learner,
         }
     }
 
@@ -116,7 +116,7 @@ impl RaftNode {
         match &self.role {
             RoleState::Follower(follower) => follower.leader,
             RoleState::Leader(_) => Some(self.common.me),
-            RoleState::Candidate(_) | RoleState::Halted => None,
+            RoleState::Candidate(_) | RoleState::Halted(_) => None,
         }
     }
 
@@ -132,7 +132,7 @@ impl RaftNode {
         let heard_at = match &self.role {
             RoleState::Follower(follower) => follower.heard_at,
             RoleState::Leader(leader) => Some(leader.quorum_heard_at(&self.common)),
-            RoleState::Candidate(_) | RoleState::Halted => None,
+            RoleState::Candidate(_) | RoleState::Halted(_) => None,
         };
         heard_at.map(|at| at.after(self.common.settings.timing.election_ticks_min()))
     }
@@ -181,13 +181,16 @@ impl RaftNode {
     pub fn uncommitted_bytes(&self) -> usize {
         match &self.role {
             RoleState::Leader(leader) => leader.uncommitted_bytes(&self.common),
-            RoleState::Follower(_) | RoleState::Candidate(_) | RoleState::Halted => 0,
+            RoleState::Follower(_) | RoleState::Candidate(_) | RoleState::Halted(_) => 0,
         }
     }
 
-    /// Whether the log could not be read, so that the replica takes part in nothing.
-    pub const fn is_halted(&self) -> bool {
-        matches!(self.role, RoleState::Halted)
+    /// Why it takes part in nothing any more; none while it does.
+    pub const fn halted(&self) -> Option<HaltReason> {
+        match &self.role {
+            RoleState::Halted(reason) => Some(*reason),
+            RoleState::Follower(_) | RoleState::Candidate(_) | RoleState::Leader(_) => None,
+        }
     }
 
     /// What to report of role, term and leader, if it changed since it was reported last.

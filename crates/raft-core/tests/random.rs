@@ -10,7 +10,7 @@
 mod harness;
 
 use harness::Cluster;
-use raft_core::{Fitness, Role};
+use raft_core::{Fitness, RaftNode, Role};
 
 /// About two seconds of a debug build.
 const SEEDS: u64 = 1_500;
@@ -85,7 +85,10 @@ impl Schedule {
             host.raft.as_ref().is_none_or(|raft| raft.applied_index() <= raft.commit_index())
         };
         assert!(self.cluster.hosts.values().all(in_order));
-        let strives = |raft: &raft_core::RaftNode| {
+        // These disks lose nothing that they reported written.
+        let halted = |host: &harness::Host| host.raft.as_ref().and_then(RaftNode::halted);
+        assert_eq!(self.cluster.hosts.values().find_map(halted), None);
+        let strives = |raft: &RaftNode| {
             matches!(raft.role(), Role::Leader | Role::Candidate | Role::PreCandidate)
         };
         let is_as_told = |host: &harness::Host| {
@@ -172,8 +175,8 @@ impl Schedule {
     fn freeze_and_thaw(&mut self, n: u32) {
         let (now, settings) = (self.cluster.now, self.cluster.settings);
         let host = self.cluster.host(n);
-        if let Some(frozen) = host.raft.as_ref().and_then(raft_core::RaftNode::freeze) {
-            host.raft = Some(raft_core::RaftNode::thaw(frozen, settings, now));
+        if let Some(frozen) = host.raft.as_ref().and_then(RaftNode::freeze) {
+            host.raft = Some(RaftNode::thaw(frozen, settings, now));
         }
     }
 

@@ -9,7 +9,7 @@
 mod harness;
 
 use harness::{Cluster, append, message, run};
-use raft_core::{FetchFor, Message, MessageBody, ProposeError, Role, StepError};
+use raft_core::{FetchFor, HaltReason, Message, MessageBody, ProposeError, Role, StepError};
 use types::{LogId, LogIndex, Term};
 
 #[test]
@@ -132,10 +132,40 @@ fn a_log_that_cannot_be_read_halts_its_replica_and_no_other() {
     let mut cluster = Cluster::led_by_one(3);
     let node = cluster.node(1);
     node.entries_fetched(FetchFor::Apply, Err(raft_core::FetchError::Damaged));
-    assert!(node.is_halted() && node.ready().is_none() && node.deadline().is_none());
+    assert_eq!(node.halted(), Some(HaltReason::LogDamaged));
+    assert!(node.ready().is_none() && node.deadline().is_none());
     assert!(matches!(cluster.propose(1, b"x"), Err(ProposeError::NotLeader { .. })));
     let new = cluster.tick_until_leader();
     assert_ne!(new, 1);
+}
+
+#[test]
+fn a_replica_that_lost_what_it_had_acknowledged_halts() {
+    let mut cluster = Cluster::led_by_one(3);
+    let kept = cluster.propose(1, b"kept").unwrap().index;
+    cluster.settle();
+    let older = cluster.host(2).disk.entries.clone();
+    let lost = cluster.propose(1, b"lost").unwrap().index;
+    cluster.settle();
+    cluster.crash(2);
+    cluster.host(2).disk.entries = older;
+    cluster.restart(2, 0);
+    // The leader's next sign of life names what replica 2 had acknowledged to it.
+    cluster.tick(2);
+    let expected = HaltReason::LogRolledBack { acknowledged: lost, last: kept };
+    assert_eq!(cluster.node(2).halted(), Some(expected));
+    assert!(cluster.node(2).ready().is_none() && cluster.node(2).deadline().is_none());
+    // It helps nobody into office: replica 3 alone is no quorum.
+    cluster.crash(1);
+    cluster.tick(100);
+    assert_ne!(cluster.node(3).role(), Role::Leader);
+    // The two that have everything go on.
+    cluster.restart(1, 0);
+    let leader = cluster.tick_until_leader();
+    assert_ne!(leader, 2);
+    let next = cluster.propose(leader, b"next").unwrap().index;
+    cluster.settle();
+    assert!(cluster.node(leader).commit_index() >= next);
 }
 
 #[test]

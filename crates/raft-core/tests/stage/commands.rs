@@ -395,7 +395,7 @@ fn fetch(stage: &mut Stage, args: &mut Args<'_>) -> Outcome<()> {
     };
     let fetch = stage.cluster.host(n).fetches.pop_front().ok_or("nothing is fetched")?;
     stage.act(n, |node| node.entries_fetched(fetch.purpose, Err(error)));
-    if stage.cluster.node(n).is_halted() {
+    if stage.cluster.node(n).halted().is_some() {
         stage.say(n, "halts");
     }
     Ok(())

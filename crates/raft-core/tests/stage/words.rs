@@ -181,7 +181,7 @@ pub(crate) fn fetch(fetch: Fetch) -> String {
 pub(crate) fn status(status: &Status) -> String {
     let vote = status.vote.map_or("no vote".into(), |vote| format!("vote for {vote}"));
     let change = RoleChange { role: status.role, term: status.term, leader: status.leader };
-    let role = if status.is_halted { "has halted".into() } else { role(change) };
+    let role = if status.halted.is_some() { "has halted".into() } else { role(change) };
     let mut text = format!(
         "{} {role}, {vote}; log ends at {}, durable {}, commit {}, applied {}",
         status.replica,
