@@ -11,7 +11,7 @@ use routing::RoutingTable;
 use storage_redb::{Store, StoreError};
 use thiserror::Error;
 use tokio::runtime::Handle;
-use types::{GroupId, LogIndex, NodeId, Tick};
+use types::{ClusterId, GroupId, LogIndex, NodeId, Tick};
 
 use crate::assignment::thread_of;
 use crate::builder::EngineBuilder;
@@ -57,6 +57,21 @@ pub enum StartError {
     NoAddress {
         /// The node.
         node: NodeId,
+    },
+    /// The store is not this node's.
+    #[error(
+        "the store belongs to node {found_node} of cluster {found_cluster}, the engine was told \
+         that it is node {node} of cluster {cluster}: open the store with the engine's own identity"
+    )]
+    OtherStore {
+        /// Whose the store is.
+        found_node: NodeId,
+        /// And of which cluster.
+        found_cluster: ClusterId,
+        /// Who this node is.
+        node: NodeId,
+        /// And of which cluster.
+        cluster: ClusterId,
     },
     /// The store and the routing table disagree about a group.
     #[error(
@@ -131,6 +146,7 @@ pub(crate) fn start<S: StateMachine>(
     let routing = builder.routing.ok_or(StartError::Missing { what: "a routing table" })?;
     let threads = ThreadCounts::new(builder.workers, builder.apply_workers);
     check_table(node, &routing)?;
+    check_store(&store, &cluster, node)?;
     let tick_ms = check_tick(builder.tick)?;
     let no_vote_before = raise_promise(&mut store, builder.timing, tick_ms)?;
     let hosted = open_groups(node, &routing, restored, &builder.state_machine)?;
@@ -166,6 +182,19 @@ fn check_table(node: NodeId, routing: &RoutingTable) -> Result<(), StartError> {
     }
     if nodes.len() > NODES_MAX {
         return Err(StartError::TooManyNodes { found: nodes.len(), most: NODES_MAX });
+    }
+    Ok(())
+}
+
+/// Peers would notice, but not whoever has made the mistake.
+fn check_store(store: &Store, cluster: &ClusterId, node: NodeId) -> Result<(), StartError> {
+    if store.cluster_id() != cluster || store.node_id() != node {
+        return Err(StartError::OtherStore {
+            found_node: store.node_id(),
+            found_cluster: store.cluster_id().clone(),
+            node,
+            cluster: cluster.clone(),
+        });
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use codec::{GroupItem, Item, PageWriter, WriteBatch, checkpoint_len, item_len};
 use raft_core::Configuration;
-use types::{BootId, GroupId, LogId, NodeId, StoreId};
+use types::{BootId, ClusterId, GroupId, LogId, NodeId, StoreId};
 
 use crate::database::guarded;
 use crate::error::{Misuse, MisuseFault, StoreError};
@@ -126,6 +126,16 @@ impl Store {
             buffers: Vec::new(),
             counters: StoreCounters::default(),
         }
+    }
+
+    /// The cluster that the store belongs to.
+    pub const fn cluster_id(&self) -> &ClusterId {
+        &self.meta.cluster
+    }
+
+    /// The node whose store it is.
+    pub const fn node_id(&self) -> NodeId {
+        self.meta.node
     }
 
     /// The identity drawn when the store was made.
