@@ -5,6 +5,7 @@
 
 mod ending;
 mod failing;
+mod identities;
 mod overload;
 mod serving;
 mod starting;

@@ -255,7 +255,7 @@ impl Cluster {
         self.nodes.iter().find(|node| node.id == id).expect("a node of the cluster")
     }
 
-    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+    pub(crate) fn node_mut(&mut self, id: NodeId) -> &mut Node {
         self.nodes.iter_mut().find(|node| node.id == id).expect("a node of the cluster")
     }
 
