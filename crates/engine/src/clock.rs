@@ -24,6 +24,11 @@ impl Clock {
         Tick(u64::try_from(ticks).unwrap_or(u64::MAX))
     }
 
+    /// Milliseconds since it began.
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// When `tick` begins; none if no clock ever gets there.
     pub(crate) fn moment(&self, tick: Tick) -> Option<Instant> {
         let nanos = self.tick.as_nanos().checked_mul(u128::from(tick.0))?;

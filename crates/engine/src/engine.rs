@@ -22,6 +22,7 @@ use crate::assignment::thread_of;
 use crate::budget::Budget;
 use crate::builder::EngineBuilder;
 use crate::call::{Applied, Call, Outcome, ReadPermit, Reply};
+use crate::disk_watch::DiskWatch;
 use crate::door::DoorCounts;
 use crate::failure::{Alarm, Failure};
 use crate::inbox::WorkerDoor;
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) leaders: Arc<Leaders>,
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) gauge: Arc<LogGauge>,
+    pub(crate) disk: Arc<DiskWatch>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) counts: Arc<DoorCounts>,
     pub(crate) proposals: Arc<Budget>,

@@ -11,7 +11,7 @@ use std::time::Instant;
 use std::vec;
 
 use crossbeam_channel::{Receiver, Select, Sender};
-use multiraft::{GroupStatus, Input};
+use multiraft::{Fitness, GroupStatus, Input};
 use tokio::sync::oneshot;
 use types::{GroupId, LogIndex, Tick};
 
@@ -38,6 +38,7 @@ pub(crate) struct Queues {
 #[derive(Debug)]
 pub(crate) struct Inbox {
     queues: Queues,
+    fitness: Option<Fitness>,
     tick: Option<Tick>,
     /// What is left of a fact that says several things.
     applied: vec::IntoIter<(GroupId, LogIndex)>,
@@ -80,12 +81,18 @@ impl Inbox {
     pub(crate) fn new(queues: Queues) -> Self {
         Self {
             queues,
+            fitness: None,
             tick: None,
             applied: Vec::new().into_iter(),
             fetched: Vec::new().into_iter(),
             statuses: Vec::new(),
             must_stop: false,
         }
+    }
+
+    /// The next turn begins with this: whoever must not lead says nothing more as a leader.
+    pub(crate) fn set_fitness(&mut self, fitness: Fitness) {
+        self.fitness = Some(fitness);
     }
 
     /// The next turn begins with the time.
@@ -150,6 +157,9 @@ impl Iterator for Inbox {
     type Item = Input<Reply>;
 
     fn next(&mut self) -> Option<Input<Reply>> {
+        if let Some(fitness) = self.fitness.take() {
+            return Some(Input::Fitness(fitness));
+        }
         if let Some(now) = self.tick.take() {
             return Some(Input::Tick(now));
         }

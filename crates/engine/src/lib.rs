@@ -105,6 +105,11 @@
 //! leads, votes and acknowledges nothing any more, callers are answered, and [`Engine::failed`] says
 //! why. It cannot be revived; the process exits and the others go on.
 //!
+//! A disk that does not answer is no failure: it may come back. But whoever leads without a disk is
+//! in the way of those who have one. A write that takes longer than `disk_stall_ms` makes the node
+//! step down from all its groups; it votes and acknowledges once its disk permits, and may lead again
+//! when the write has come back. [`EngineStatus::health`] and the log say so.
+//!
 //! # Identities
 //!
 //! A peer is remembered in the store by its store and boot once both sides have accepted each other;
@@ -118,7 +123,7 @@
 //! - `builder`, `start`, `wiring`: how it begins. `shutdown`, `failure`, `threads`: how it ends.
 //! - `worker`, `inbox`, `messages`: the turn on a thread. `log_writer`, `apply`, `log_reader`: whom
 //!   it hands things to. `door`, `peers`: where the link comes in.
-//! - `state_machine`: what a user brings. `limits`, `clock`, `assignment`: what all rely on.
+//! - `state_machine`: what a user brings. `disk_watch`: whether the disk keeps up. `limits`, `clock`, `assignment`: what all rely on.
 //! - `planted`: bugs on purpose, for the tests that have to find them; in no other build.
 //!
 //! Left out so far: guards on calls, membership changes, leadership transfer, splits, snapshots.
@@ -130,6 +135,7 @@ mod budget;
 mod builder;
 mod call;
 mod clock;
+mod disk_watch;
 mod door;
 mod engine;
 mod error;
@@ -152,6 +158,7 @@ mod worker;
 
 pub use builder::{EngineBuilder, LinkRequest};
 pub use call::{Applied, ReadPermit};
+pub use disk_watch::Health;
 pub use engine::Engine;
 pub use error::{ProposeError, ReadError};
 pub use failure::{EngineState, Failure};

@@ -55,6 +55,12 @@ pub struct RawEngineLimits {
     /// The log on disk. Default 8 GiB, at least 1 MiB. Past it proposals are refused with budget
     /// `log`; from four fifths of it a warning is logged. It shrinks only by compaction.
     pub log_bytes_max: u64,
+    /// How long a write to the log may take before this node gives up leading until it has come
+    /// back; milliseconds, default 1,000, 10 to 600,000. The default is twice the shortest election
+    /// timeout: a client is held up for not much longer by a disk that stands still than by a node
+    /// that died. Too small: a disk that is only busy costs elections. Too large: whoever writes to
+    /// groups led here waits as long.
+    pub disk_stall_ms: u64,
     /// What one turn of a worker takes in before it hands on what follows. Default 8 MiB, at least
     /// 64 KiB. Too small: commits and frames carry little. Too large: the first of a turn waits for
     /// the last.
@@ -76,6 +82,7 @@ impl Default for RawEngineLimits {
             reads_max: 64 * KIB,
             inbox_calls_max: 8 * KIB,
             log_bytes_max: 8 << 30,
+            disk_stall_ms: 1000,
             turn_bytes_max: 8 * MIB,
         }
     }
@@ -125,6 +132,10 @@ const INBOX_CALLS_MAX: usize = MIB;
 /// between the default limits.
 const ENVELOPE_BYTES: usize = KIB;
 
+/// Between these a disk may be said to stand still.
+const DISK_STALL_MS_MIN: u64 = 10;
+const DISK_STALL_MS_MAX: u64 = 600_000;
+
 impl EngineLimits {
     /// Checks the limits together.
     ///
@@ -170,6 +181,16 @@ impl EngineLimits {
             let (found, least) = (raw.log_bytes_max, MIB as u64);
             let why = "an empty log takes nearly as much";
             return Err(LimitsError::TooSmall { field: "log_bytes_max", found, least, why });
+        }
+        let stall = ("disk_stall_ms", raw.disk_stall_ms);
+        if stall.1 < DISK_STALL_MS_MIN {
+            let ((field, found), least) = (stall, DISK_STALL_MS_MIN);
+            let why = "disks that work take longer at times";
+            return Err(LimitsError::TooSmall { field, found, least, why });
+        }
+        if stall.1 > DISK_STALL_MS_MAX {
+            let ((field, found), most) = (stall, DISK_STALL_MS_MAX);
+            return Err(LimitsError::TooLarge { field, found, most });
         }
         Ok(Self { raw })
     }
@@ -261,6 +282,9 @@ mod tests {
         assert_eq!(refused(RawEngineLimits { log_bytes_max: 0, ..raw }), "log_bytes_max");
         let wrong = RawEngineLimits { inbox_calls_max: usize::MAX, ..raw };
         assert_eq!(refused(wrong), "inbox_calls_max");
+        for disk_stall_ms in [9, 600_001] {
+            assert_eq!(refused(RawEngineLimits { disk_stall_ms, ..raw }), "disk_stall_ms");
+        }
         let wrong = EngineLimits::new(RawEngineLimits { proposal_bytes_max: 5, ..raw });
         assert_eq!(
             wrong.unwrap_err().to_string(),

@@ -5,7 +5,8 @@
 //! for anything but the disk.
 //!
 //! Invariants: what a worker handed over first is reported to it first; nothing is reported that is
-//! not durable; after the first error nothing is written or reported any more.
+//! not durable; after the first error nothing is written or reported any more; whoever watches the
+//! disk knows of every call that waits for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,6 +17,7 @@ use multiraft::BatchTicket;
 use storage_redb::{Store, StoreError};
 use types::NodeId;
 
+use crate::disk_watch::DiskWatch;
 use crate::failure::{Alarm, Failure};
 use crate::limits::EngineLimits;
 use crate::messages::{Fact, LogJob};
@@ -107,6 +109,7 @@ pub(crate) struct LogWriter {
     /// By worker.
     pub(crate) facts: Vec<Sender<Fact>>,
     pub(crate) gauge: Arc<LogGauge>,
+    pub(crate) disk: Arc<DiskWatch>,
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) planted: Planted,
 }
@@ -160,14 +163,18 @@ impl LogWriter {
             if self.planted.persisted_before_commit() {
                 self.report(filling);
             }
+            self.disk.begin();
             self.store.commit(&filling.batches)?;
+            self.disk.end();
             self.gauge.commits.fetch_add(1, Ordering::Relaxed);
             self.report(filling);
             filling.batches.clear();
             self.gauge.written(std::mem::take(&mut filling.bytes));
         }
         for (node, Incarnation { store, boot }) in filling.met.drain(..) {
+            self.disk.begin();
             self.store.remember_peer(node, store, boot)?;
+            self.disk.end();
             for worker in &self.facts {
                 let _ = worker.send(Fact::PeerStore(node, store));
             }

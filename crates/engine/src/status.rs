@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use transport::LinkCounters;
 use types::{BootId, NodeId, StoreId};
 
+use crate::disk_watch::Health;
 use crate::engine::Engine;
 use crate::failure::{EngineState, Failure};
 
@@ -20,6 +21,8 @@ pub struct EngineStatus {
     pub boot: BootId,
     /// What it is doing.
     pub state: EngineState,
+    /// How fit it is for leading groups.
+    pub health: Health,
     /// Why it failed, if it did.
     pub failure: Option<Failure>,
     /// How large the log is, in bytes.
@@ -49,11 +52,13 @@ impl Engine {
     #[must_use]
     pub fn status(&self) -> EngineStatus {
         let inner = &*self.inner;
+        let failed = inner.alarm.is_failed();
         EngineStatus {
             node: inner.node,
             store: inner.store,
             boot: inner.boot,
             state: inner.alarm.state(),
+            health: if failed { Health::Failed } else { inner.disk.health() },
             failure: inner.alarm.failure(),
             log_bytes: inner.gauge.bytes(),
             log_bytes_max: inner.limits.raw().log_bytes_max,

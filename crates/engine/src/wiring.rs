@@ -29,6 +29,7 @@ use crate::budget::Budget;
 use crate::builder::{LinkChoice, LinkRequest};
 use crate::call::Reply;
 use crate::clock::Clock;
+use crate::disk_watch::DiskWatch;
 use crate::door::{DoorCounts, LinkDoor};
 use crate::engine::{Engine, Inner};
 use crate::failure::Alarm;
@@ -96,7 +97,8 @@ impl Plan {
         to_found: Vec<GroupSpec>,
         states: Vec<(GroupId, G)>,
     ) -> Result<Engine, StartError> {
-        let (inner, ends) = self.connect(&store, link)?;
+        let clock = Clock::start(self.tick);
+        let (inner, ends) = self.connect(&store, clock, link)?;
         let engine = Engine { inner: Arc::new(inner) };
         let inner = &*engine.inner;
         let facts: Vec<Sender<Fact>> =
@@ -109,7 +111,6 @@ impl Plan {
             woken.iter().for_each(|worker| drop(worker.send(Fact::Wake)));
         });
         // Dropping the engine ends those threads that were started before one could not be.
-        let clock = Clock::start(self.tick);
         let others = spawn_others(inner, &facts, store, states, &ends)?;
         let workers = spawn_workers(inner, clock, nodes, to_found, ends.workers)?;
         *inner.threads.lock() = Threads { workers, others };
@@ -118,7 +119,12 @@ impl Plan {
     }
 
     /// Makes everything that calls and frames go through.
-    fn connect(&self, store: &Store, link: LinkChoice) -> Result<(Inner, Ends), StartError> {
+    fn connect(
+        &self,
+        store: &Store,
+        clock: Clock,
+        link: LinkChoice,
+    ) -> Result<(Inner, Ends), StartError> {
         let raw = *self.limits.raw();
         let alarm = Arc::new(Alarm::new());
         let (doors, worker_ends): (Vec<_>, Vec<_>) =
@@ -173,6 +179,7 @@ impl Plan {
             leaders,
             alarm,
             gauge,
+            disk: Arc::new(DiskWatch::new(clock, raw.disk_stall_ms)),
             peers,
             counts,
             proposals: Budget::new("proposal_bytes_max", raw.proposal_bytes_max),
@@ -239,6 +246,7 @@ fn spawn_others<G: Group>(
         jobs: ends.log.clone(),
         facts: facts.to_vec(),
         gauge: inner.gauge.clone(),
+        disk: inner.disk.clone(),
         alarm: inner.alarm.clone(),
         planted: inner.planted,
     };
@@ -274,6 +282,7 @@ fn spawn_workers(
             appliers: inner.appliers.clone(),
             reader: inner.reader.clone(),
             gauge: inner.gauge.clone(),
+            disk: inner.disk.clone(),
             leaders: inner.leaders.clone(),
             alarm: inner.alarm.clone(),
         };

@@ -14,6 +14,7 @@ use types::{GroupId, NodeId, Tick};
 use crate::assignment::thread_of;
 use crate::call::{ReadPermit, Reply};
 use crate::clock::Clock;
+use crate::disk_watch::DiskWatch;
 use crate::failure::{Alarm, Failure};
 use crate::inbox::{Inbox, Queues, wait};
 use crate::leaders::Leaders;
@@ -33,6 +34,7 @@ pub(crate) struct Worker {
     pub(crate) appliers: Vec<Sender<ApplyJob>>,
     pub(crate) reader: Sender<ReadJob>,
     pub(crate) gauge: Arc<LogGauge>,
+    pub(crate) disk: Arc<DiskWatch>,
     pub(crate) leaders: Arc<Leaders>,
     pub(crate) alarm: Arc<Alarm>,
 }
@@ -54,6 +56,10 @@ impl Worker {
             if now > tick {
                 tick = now;
                 inbox.set_tick(now);
+            }
+            let fitness = self.disk.fitness();
+            if fitness != self.node.multi().fitness() {
+                inbox.set_fitness(fitness);
             }
             let turn = self.node.turn(&mut inbox);
             self.carry_out(turn);

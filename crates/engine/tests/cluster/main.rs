@@ -8,6 +8,7 @@ mod failing;
 mod identities;
 mod overload;
 mod serving;
+mod stalled;
 mod starting;
 mod storm;
 mod support;
