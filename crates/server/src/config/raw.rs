@@ -76,6 +76,11 @@ pub struct RawTiming {
     /// How long a command waits for its group to get a leader, milliseconds, 0 to 60000. Default
     /// 2000. Too small: clients see elections. Too large: they give up waiting before we do.
     pub leader_wait_ms: u64,
+    /// How long a write to the log may take before the node leaves leading to others until it has
+    /// come back, milliseconds, 10 to 600000. Default 1000, twice the shortest election timeout.
+    /// Too small: a disk that is only busy costs elections. Too large: clients of the groups that
+    /// the node leads wait as long.
+    pub disk_stall_ms: u64,
 }
 
 impl Default for RawTiming {
@@ -86,6 +91,7 @@ impl Default for RawTiming {
             election_ticks_min: 10,
             election_ticks_max: 20,
             leader_wait_ms: 2_000,
+            disk_stall_ms: 1_000,
         }
     }
 }
@@ -157,6 +163,7 @@ impl RawTiming {
         };
         range("tick_ms", self.tick_ms, 1, 10_000)?;
         range("leader_wait_ms", self.leader_wait_ms, 0, 60_000)?;
+        range("disk_stall_ms", self.disk_stall_ms, 10, 600_000)?;
         range("heartbeat_ticks", self.heartbeat_ticks, 1, 1_000)?;
         if self.election_ticks_min < 2 * self.heartbeat_ticks {
             let allowed = format!("{} or more: twice heartbeat_ticks", 2 * self.heartbeat_ticks);

@@ -95,7 +95,7 @@ fn the_example_shows_every_field_with_its_default() {
     assert_eq!(shown.limits, RawLimits::default());
     assert_eq!(shown.groups, 16);
     Config::new(shown).unwrap();
-    for (table, fields) in [("[timing]", 5), ("[limits]", 13)] {
+    for (table, fields) in [("[timing]", 6), ("[limits]", 13)] {
         let section = text.split_once(table).unwrap().1;
         let section = section.split("\n[").next().unwrap();
         let lines = section.lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
@@ -143,6 +143,7 @@ fn a_wrong_field_is_named_with_what_is_allowed() {
 fn times_and_limits_must_fit_together() {
     for (line, expected) in [
         ("timing.tick_ms = 0", "timing.tick_ms is \"0\", allowed is 1 to 10000"),
+        ("timing.disk_stall_ms = 9", "timing.disk_stall_ms is \"9\", allowed is 10 to 600000"),
         (
             "timing.election_ticks_min = 3",
             "timing.election_ticks_min is \"3\", allowed is 4 or more: twice heartbeat_ticks",

@@ -22,7 +22,7 @@ use types::{GroupId, NodeId};
 pub use sockets::{BindError, Role, Sockets};
 
 use crate::config::Config;
-use crate::config::raw::RawLimits;
+use crate::config::raw::{RawLimits, RawTiming as RawTimes};
 use crate::data::Keyspaces;
 use crate::front::{Listener, Service};
 use bridge::{EngineReplication, Machine};
@@ -75,7 +75,7 @@ impl Node {
             ..RawStoreOptions::default()
         };
         let options = StoreOptions::new(options)?;
-        let limits = engine_limits(&config.limits)?;
+        let limits = engine_limits(&config.limits, &config.timing)?;
         let timing = Timing::new(RawTiming {
             election_ticks_min: config.timing.election_ticks_min,
             election_ticks_max: config.timing.election_ticks_max,
@@ -175,7 +175,7 @@ async fn open_store(
 
 /// The operator's limits in the engine's terms. What the operator does not set grows with the
 /// largest entry, so that a few of them fit everywhere.
-fn engine_limits(limits: &RawLimits) -> Result<EngineLimits, LimitsError> {
+fn engine_limits(limits: &RawLimits, timing: &RawTimes) -> Result<EngineLimits, LimitsError> {
     let default = RawEngineLimits::default();
     let several = limits.entry_bytes_max.saturating_mul(4);
     let group = raft_core::Limits {
@@ -195,6 +195,7 @@ fn engine_limits(limits: &RawLimits) -> Result<EngineLimits, LimitsError> {
         peer_queue_bytes_max: limits.peer_queue_bytes_max,
         inbox_frame_bytes_max: default.inbox_frame_bytes_max.max(limits.peer_queue_bytes_max),
         log_bytes_max: limits.log_bytes_max,
+        disk_stall_ms: timing.disk_stall_ms,
         ..default
     })
 }
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn default_limits_are_the_engine_s_own() {
-        let limits = engine_limits(&RawLimits::default()).unwrap();
+        let limits = engine_limits(&RawLimits::default(), &RawTimes::default()).unwrap();
         assert_eq!(limits, EngineLimits::default());
     }
 
@@ -233,7 +234,7 @@ mod tests {
         };
         for limits in [smallest, largest] {
             limits.check().unwrap();
-            engine_limits(&limits).unwrap();
+            engine_limits(&limits, &RawTimes::default()).unwrap();
         }
     }
 }
