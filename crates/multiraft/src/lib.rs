@@ -85,7 +85,7 @@ pub use error::{
 };
 pub use multiraft::MultiRaft;
 pub use node_loop::{LoopLimits, NodeLoop};
-pub use questions::GroupStatus;
+pub use questions::{Cursors, GroupStatus};
 pub use raft_core::{Fitness, HaltReason};
 pub use ready::{BatchTicket, LeaderView, MultiRaftReady, OutFrame, RoleChange};
 pub use settings::NodeSettings;

@@ -44,6 +44,24 @@ pub struct GroupStatus {
     pub halted: Option<HaltReason>,
 }
 
+/// How far one replica got. Every one of these but `last` and `persisted` only rises while the
+/// replica is mounted; those two fall when a newer leader replaces what was never committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cursors {
+    /// What the replica is.
+    pub role: Role,
+    /// Its term.
+    pub term: Term,
+    /// The last applied entry; at most `committed` and `persisted`.
+    pub applied: LogIndex,
+    /// The commit index; at most `last`.
+    pub committed: LogIndex,
+    /// The last durable entry; at most `last`.
+    pub persisted: LogIndex,
+    /// The last entry of the log, durable or not.
+    pub last: LogIndex,
+}
+
 impl MultiRaft {
     /// Who this node is.
     #[must_use]
@@ -99,6 +117,21 @@ impl MultiRaft {
     #[must_use]
     pub fn group_status(&self, group: GroupId) -> Option<GroupStatus> {
         self.hosted(group).ok().map(|hosted| self.status_of(hosted))
+    }
+
+    /// How far the replica of a group mounted here got; none if it is not. Unlike
+    /// [`Self::group_status`] it allocates nothing, so that it can be asked after every turn.
+    #[must_use]
+    pub fn cursors_of(&self, group: GroupId) -> Option<Cursors> {
+        let node = &self.hosted(group).ok()?.node;
+        Some(Cursors {
+            role: node.role(),
+            term: node.term(),
+            applied: node.applied_index(),
+            committed: node.commit_index(),
+            persisted: node.persisted_index(),
+            last: node.last_index(),
+        })
     }
 
     fn status_of(&self, hosted: &Hosted) -> GroupStatus {

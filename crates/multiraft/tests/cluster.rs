@@ -205,6 +205,11 @@ fn silence_of_a_leader_is_told_once_and_on_time() {
     let mut node = Node::of_three(1);
     node.win(1);
     let status = node.multi.group_status(GroupId(1)).unwrap();
+    let cursors = node.multi.cursors_of(GroupId(1)).unwrap();
+    let agree = (cursors.term, cursors.applied, cursors.committed, cursors.last);
+    assert_eq!(agree, (status.term, status.applied, status.commit, status.last));
+    assert!(cursors.applied <= cursors.persisted && cursors.persisted <= cursors.last);
+    assert_eq!(node.multi.cursors_of(GroupId(9)), None);
     assert!(status.leader_is_fresh && status.leader == Some(NodeId(1)));
 }
 
