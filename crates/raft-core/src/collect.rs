@@ -47,7 +47,8 @@ impl RaftNode {
                 && !self.is_fetching_committed
             {
                 self.is_fetching_committed = true;
-                let (purpose, bytes_max) = (FetchFor::Apply, apply_bytes_max);
+                let purpose = FetchFor::Apply;
+                let bytes_max = common.log.apply_room(apply_bytes_max);
                 common.fetches.push(Fetch { purpose, first, last, bytes_max });
             }
         } else {

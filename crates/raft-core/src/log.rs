@@ -240,8 +240,13 @@ impl Log {
         if first > last || self.applying_bytes >= apply_bytes_max {
             return None;
         }
-        let bytes_max = apply_bytes_max - self.applying_bytes;
+        let bytes_max = self.apply_room(apply_bytes_max);
         (!self.read_into(first, last, bytes_max, runs)).then_some((first, last))
+    }
+
+    /// How many bytes may be delivered beside those that are not applied yet.
+    pub(crate) const fn apply_room(&self, apply_bytes_max: usize) -> usize {
+        apply_bytes_max.saturating_sub(self.applying_bytes)
     }
 
     /// Notes that `runs` go to the state machine; they must follow what was delivered before.
@@ -454,6 +459,22 @@ mod tests {
         log.append(commands(1, 1, &[b"a", b"b"]));
         log.commit(LogIndex(2));
         log.truncate(LogIndex(2));
+    }
+
+    #[test]
+    fn the_machine_has_the_room_that_deliveries_leave() {
+        let mut log = empty(1 << 20);
+        log.append(commands(1, 1, &[b"a", b"b"]));
+        take_unwritten(&mut log);
+        log.persist(LogIndex(2));
+        log.commit(LogIndex(2));
+        let runs = deliverable(&log, 1_000);
+        let cost: usize = runs.iter().map(EntryRun::cost).sum();
+        assert_eq!(log.apply_room(1_000), 1_000);
+        log.deliver(&runs);
+        assert_eq!((log.apply_room(1_000), log.apply_room(10)), (1_000 - cost, 0));
+        log.apply(LogIndex(2));
+        assert_eq!(log.apply_room(1_000), 1_000);
     }
 
     #[test]
