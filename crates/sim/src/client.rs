@@ -1,115 +1,90 @@
-//! The clients: what they asked, and what they were told.
+//! The clients: what they asked of whom, and whom they believe to lead.
 //!
-//! To them a group is one register: a write puts its number there, a read finds the last one.
+//! Invariant: every attempt has a number of its own; what is answered was asked, and not answered
+//! before.
 
 use std::collections::BTreeMap;
 
-use types::{GroupId, LogIndex, VShardId};
+use types::{GroupId, LogIndex};
 
-use crate::history::{self, Action, ClientId, History, Limits, Outcome};
-
-/// Names one operation; its bytes are the command that it proposes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct OperationId(pub(crate) u64);
+use crate::breach::{Breach, breach};
+use crate::queue::Boot;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
     Write,
-    /// A read, and the highest index acknowledged in its group when it was asked.
-    Read {
-        floor: LogIndex,
-    },
+    Read,
 }
 
+/// One attempt at an operation.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Operation {
+pub(crate) struct Attempt {
     pub(crate) group: GroupId,
+    pub(crate) key: u16,
     pub(crate) kind: Kind,
-    record: history::OperationId,
+    /// The node asked, and its start; none until it took the question.
+    pub(crate) node: u64,
+    pub(crate) boot: Option<Boot>,
+    /// How many attempts went before.
+    pub(crate) tries: u32,
+    /// Whether the one before named the node asked now.
+    pub(crate) is_redirect: bool,
+    /// Whether nobody waits any more.
+    pub(crate) is_cancelled: bool,
+    /// The newest write of the key that anybody knew of when this was asked.
+    pub(crate) floor: LogIndex,
+    /// The newest entry of the group that anybody knew of when this was asked.
+    pub(crate) group_floor: LogIndex,
 }
 
-/// Operations under way, and per group the highest index that anybody was told of.
+/// Attempts under way, and the leaders that clients know of.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     last: u64,
-    open: BTreeMap<OperationId, Operation>,
-    acknowledged: BTreeMap<GroupId, LogIndex>,
-    history: History,
-    /// Counts what clients do and are told, so that no two moments are the same.
-    moment: u64,
-    pub(crate) writes_done: u64,
-    pub(crate) reads_done: u64,
-    pub(crate) uncertain: u64,
-    pub(crate) refused: u64,
+    open: BTreeMap<u64, Attempt>,
+    leaders: BTreeMap<GroupId, u64>,
 }
 
 impl Clients {
-    pub(crate) fn begin_write(&mut self, group: GroupId) -> OperationId {
-        self.begin(group, Kind::Write)
-    }
-
-    pub(crate) fn begin_read(&mut self, group: GroupId) -> OperationId {
-        let floor = self.acknowledged(group);
-        self.begin(group, Kind::Read { floor })
-    }
-
-    fn begin(&mut self, group: GroupId, kind: Kind) -> OperationId {
+    /// Begins an attempt; its number is what it writes and what it waits under.
+    pub(crate) fn begin(&mut self, attempt: Attempt) -> u64 {
         self.last += 1;
-        let id = OperationId(self.last);
-        let action = match kind {
-            Kind::Write => Action::Set(id.0),
-            Kind::Read { .. } => Action::Get,
-        };
-        let at = self.next_moment();
-        // Nobody here waits for his answer before somebody else asks: each is a client of its own.
-        let client = ClientId(u32::try_from(id.0).unwrap_or(u32::MAX));
-        let record = self.history.invoke(client, &format!("group {group}"), action, at);
-        self.open.insert(id, Operation { group, kind, record });
-        id
+        self.open.insert(self.last, attempt);
+        self.last
     }
 
-    fn next_moment(&mut self) -> u64 {
-        self.moment += 1;
-        self.moment
+    pub(crate) fn find(&mut self, attempt: u64) -> Option<&mut Attempt> {
+        self.open.get_mut(&attempt)
     }
 
-    /// Ends an operation; whoever is answered twice was never asked. Unless more is told of it, its
-    /// outcome is unknown.
-    pub(crate) fn end(&mut self, id: OperationId) -> Result<Operation, String> {
-        self.open.remove(&id).ok_or_else(|| format!("{id:?} is answered twice"))
+    /// Ends an attempt.
+    pub(crate) fn end(&mut self, attempt: u64) -> Result<Attempt, Breach> {
+        match self.open.remove(&attempt) {
+            Some(found) => Ok(found),
+            None => breach("every question is answered once", format!("attempt {attempt} twice")),
+        }
     }
 
-    /// The client of an operation that has ended is told its outcome.
-    pub(crate) fn tell(&mut self, operation: &Operation, outcome: Outcome) {
-        let at = self.next_moment();
-        self.history.returned(operation.record, outcome, at);
+    /// A node died: whoever it had not answered never hears from it.
+    pub(crate) fn abandon(&mut self, node: u64) -> Vec<Attempt> {
+        let is_lost = |attempt: &Attempt| attempt.node == node && attempt.boot.is_some();
+        self.open.extract_if(.., |_, attempt| is_lost(attempt)).map(|(_, lost)| lost).collect()
     }
 
-    /// The client of an operation that has ended is told that nothing was done.
-    pub(crate) fn refuse(&mut self, operation: &Operation) {
-        self.refused += 1;
-        let at = self.next_moment();
-        self.history.refused(operation.record, at);
+    /// Attempts that nobody answered yet.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (u64, &Attempt)> {
+        self.open.iter().map(|(number, attempt)| (*number, attempt))
     }
 
-    /// Whether one order of all operations of a group explains what its clients were told.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        self.history.check(Limits::default()).map(|_| ()).map_err(|error| error.to_string())
+    pub(crate) fn leader(&self, group: GroupId) -> Option<u64> {
+        self.leaders.get(&group).copied()
     }
 
-    pub(crate) fn acknowledge(&mut self, group: GroupId, index: LogIndex) {
-        let highest = self.acknowledged.entry(group).or_default();
-        *highest = (*highest).max(index);
+    pub(crate) fn believe(&mut self, group: GroupId, leader: u64) {
+        self.leaders.insert(group, leader);
     }
 
-    pub(crate) fn acknowledged(&self, group: GroupId) -> LogIndex {
-        self.acknowledged.get(&group).copied().unwrap_or_default()
-    }
-
-    /// Which vshard an operation of `group` goes to.
-    pub(crate) fn vshard(range: &std::ops::Range<u32>, choice: u64) -> VShardId {
-        let width = u64::from(range.end - range.start);
-        let offset = u32::try_from(choice % width).expect("an offset within the range");
-        VShardId(range.start + offset)
+    pub(crate) fn doubt(&mut self, group: GroupId) {
+        self.leaders.remove(&group);
     }
 }

@@ -1,11 +1,18 @@
-//! What survives a power cut: whole batches, in the order in which they were written.
+//! A node's disk: what is synced, and what waits for that.
+//!
+//! Invariants: `image` holds whole batches, in the order in which they were handed over; what was
+//! reported synced stays in it for ever. While one sync is under way, the writes handed over wait
+//! for the next one, which carries all of them, as the engine's log writer does it.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use codec::{Item, Restored, WriteBatch};
+use multiraft::BatchTicket;
 use raft_core::{Configuration, EntryRun, HardState, RestoredReplica, RunBody};
 use types::{Generation, GroupId, LogId, LogIndex, ReplicaId};
+
+use crate::stamps::Stamps;
 
 /// One group's durable state; one run per entry, so that any cut is a truncation.
 #[derive(Clone, Debug)]
@@ -14,30 +21,58 @@ pub(crate) struct GroupOnDisk {
     replica: ReplicaId,
     pub(crate) hard_state: HardState,
     entries: Vec<EntryRun>,
+    pub(crate) stamps: Stamps,
+    configurations: Vec<(LogIndex, Arc<Configuration>)>,
 }
 
 impl GroupOnDisk {
-    pub(crate) fn last(&self) -> LogIndex {
-        self.entries.last().map_or(LogIndex::ZERO, |entry| entry.first)
+    const fn new(generation: Generation, replica: ReplicaId) -> Self {
+        Self {
+            generation,
+            replica,
+            hard_state: HardState { term: types::Term(0), vote: None },
+            entries: Vec::new(),
+            stamps: Stamps::new(),
+            configurations: Vec::new(),
+        }
+    }
+
+    pub(crate) const fn last(&self) -> LogIndex {
+        self.stamps.last()
+    }
+
+    /// The newest configuration in the log.
+    pub(crate) fn configuration(&self) -> Option<&Configuration> {
+        self.configurations.last().map(|(_, configuration)| &**configuration)
     }
 
     fn append(&mut self, run: &EntryRun) {
         assert!(run.first <= self.last().next(), "a write leaves a gap before {}", run.first);
-        let keep = usize::try_from(run.first.0 - 1).expect("a simulated log is short");
-        self.entries.truncate(keep);
-        let indexes = run.first.0..=run.last().0;
-        self.entries.extend(indexes.filter_map(|n| run.slice(LogIndex(n), LogIndex(n))));
+        if run.first <= self.last() {
+            let keep = usize::try_from(run.first.0 - 1).expect("a simulated log is short");
+            self.entries.truncate(keep);
+            self.stamps.truncate(run.first);
+            self.configurations.retain(|(index, _)| *index < run.first);
+        }
+        self.stamps.extend(run);
+        match &run.body {
+            RunBody::Configuration(configuration) => {
+                self.configurations.push((run.first, configuration.clone()));
+                self.entries.push(run.clone());
+            }
+            RunBody::TermStart => self.entries.push(run.clone()),
+            RunBody::Commands(_) => {
+                let indexes = run.first.0..=run.last().0;
+                self.entries.extend(indexes.filter_map(|n| run.slice(LogIndex(n), LogIndex(n))));
+            }
+        }
     }
 
     fn restore(&self) -> RestoredReplica {
         let mut terms: Vec<LogId> = Vec::new();
-        let mut configurations = Vec::new();
         for entry in &self.entries {
             if terms.last().is_none_or(|start| start.term < entry.term) {
                 terms.push(LogId::new(entry.term, entry.first));
-            }
-            if let RunBody::Configuration(configuration) = &entry.body {
-                configurations.push((entry.first, configuration.clone()));
             }
         }
         RestoredReplica {
@@ -47,33 +82,39 @@ impl GroupOnDisk {
             base_configuration: Arc::new(Configuration::empty()),
             terms,
             last: self.last(),
-            configurations,
+            configurations: self.configurations.clone(),
         }
     }
 }
 
-/// A node's disk.
+/// What a disk holds, group by group.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Disk {
-    groups: BTreeMap<GroupId, GroupOnDisk>,
+pub(crate) struct Image {
+    groups: Vec<Option<GroupOnDisk>>,
 }
 
-impl Disk {
+fn place_of(group: GroupId) -> usize {
+    usize::try_from(group.0).expect("at most 64 groups")
+}
+
+impl Image {
     pub(crate) fn group(&self, group: GroupId) -> Option<&GroupOnDisk> {
-        self.groups.get(&group)
+        self.groups.get(place_of(group)).and_then(Option::as_ref)
     }
 
     pub(crate) fn write(&mut self, batch: &WriteBatch) {
         for change in &batch.items {
+            let place = place_of(change.group);
             if let Item::Create { replica } = change.item {
-                let generation = change.generation;
-                let (hard_state, entries) = (HardState::default(), Vec::new());
-                let created = GroupOnDisk { generation, replica, hard_state, entries };
-                let before = self.groups.insert(change.group, created);
+                if self.groups.len() <= place {
+                    self.groups.resize(place + 1, None);
+                }
+                let created = GroupOnDisk::new(change.generation, replica);
+                let before = self.groups[place].replace(created);
                 assert!(before.is_none(), "group {} is created twice", change.group);
                 continue;
             }
-            let group = self.groups.get_mut(&change.group).expect("a write after its creation");
+            let group = self.groups[place].as_mut().expect("a write after its creation");
             match &change.item {
                 Item::Append(run) => group.append(run),
                 Item::HardState(hard_state) => group.hard_state = *hard_state,
@@ -87,15 +128,16 @@ impl Disk {
     }
 
     pub(crate) fn restore(&self) -> Vec<Restored> {
-        let restored = self.groups.iter().map(|(group, on_disk)| Restored {
-            group: *group,
-            generation: on_disk.generation,
-            replica: on_disk.restore(),
+        let groups = (0u64..).zip(&self.groups);
+        let restored = groups.filter_map(|(group, on_disk)| {
+            let on_disk = on_disk.as_ref()?;
+            let (generation, replica) = (on_disk.generation, on_disk.restore());
+            Some(Restored { group: GroupId(group), generation, replica })
         });
         restored.collect()
     }
 
-    /// The entries of `first..=last`, about `bytes_max` of them, in any case one.
+    /// The entries of `first..=last`, at most `bytes_max` of them, in any case one.
     pub(crate) fn read(
         &self,
         group: GroupId,
@@ -103,16 +145,87 @@ impl Disk {
         last: LogIndex,
         bytes_max: usize,
     ) -> Vec<EntryRun> {
-        let Some(on_disk) = self.groups.get(&group) else { return Vec::new() };
+        let Some(on_disk) = self.group(group) else { return Vec::new() };
+        let skip = usize::try_from(first.0.saturating_sub(1)).expect("a simulated log is short");
         let mut bytes = 0;
-        let wanted = on_disk.entries.iter().filter(|run| run.first >= first && run.first <= last);
+        let wanted = on_disk.entries.iter().skip(skip).take_while(|run| run.first <= last);
         wanted
             .take_while(|run| {
-                let fits = bytes < bytes_max;
+                let is_first = bytes == 0;
                 bytes += run.cost();
-                fits
+                is_first || bytes <= bytes_max
             })
             .cloned()
             .collect()
+    }
+}
+
+/// What goes wrong with the next use of a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DiskFault {
+    /// The next sync fails; whether it was written is not known.
+    Sync,
+    /// The next write fails, and nothing of it is there.
+    Write,
+    /// The next read fails.
+    Read,
+}
+
+/// A node's disk.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    pub(crate) image: Image,
+    /// Handed over and not yet synced, oldest first.
+    queue: VecDeque<(BatchTicket, WriteBatch)>,
+    /// How many of them the sync under way carries.
+    syncing: usize,
+    pub(crate) fault: Option<DiskFault>,
+    /// Syncs that begin before then take until then.
+    pub(crate) stalled_until: u64,
+}
+
+impl Disk {
+    /// Takes a write; whether a sync has to be begun.
+    pub(crate) fn write(&mut self, ticket: BatchTicket, batch: WriteBatch) -> bool {
+        self.queue.push_back((ticket, batch));
+        self.begin()
+    }
+
+    /// Begins a sync of all that waits, unless one is under way or nothing waits.
+    pub(crate) fn begin(&mut self) -> bool {
+        if self.syncing > 0 || self.queue.is_empty() {
+            return false;
+        }
+        self.syncing = self.queue.len();
+        true
+    }
+
+    /// The sync under way is done: its writes are there, and come back to be reported, in order.
+    pub(crate) fn synced(&mut self, mut each: impl FnMut(BatchTicket, WriteBatch)) {
+        for (ticket, batch) in self.queue.drain(..std::mem::take(&mut self.syncing)) {
+            self.image.write(&batch);
+            each(ticket, batch);
+        }
+    }
+
+    /// Writes handed over and not yet reported.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// How many of them the sync under way carries.
+    pub(crate) const fn syncing(&self) -> usize {
+        self.syncing
+    }
+
+    /// Whoever wrote is gone: the first `kept` writes that wait happen to be there, the others never
+    /// will be.
+    pub(crate) fn cut(&mut self, kept: usize) {
+        for (_, batch) in self.queue.drain(..).take(kept) {
+            self.image.write(&batch);
+        }
+        self.queue.clear();
+        self.syncing = 0;
+        (self.fault, self.stalled_until) = (None, 0);
     }
 }

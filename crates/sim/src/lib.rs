@@ -7,26 +7,43 @@
 //! commit, the seed and the options.
 //!
 //! ```text
-//! events by virtual time --> node: NodeLoop::turn --> write --> disk --> written later
+//! events by virtual time --> node: NodeLoop::turn --> write --> disk --> synced later
 //!                                                 --> frames -> network -> delivered later, or not
 //!                                                 --> apply --> machine -> applied later
-//!                      checks look at every frame, every delivery, every answer
+//!                                                 --> fetch --> disk --> fetched later
+//!                      checks look at every write, frame, delivery, answer, and at every replica
+//!                      that an event concerned
 //! ```
 //!
-//! Where to read: [`run`] and `world.rs` for the loop, `plan.rs` for what a seed draws, `node.rs` for
-//! one node, `network.rs`, `disk.rs` and `client.rs` for what surrounds it, `check/` for one property
-//! per file. [`history`] checks what clients saw, of the simulator or of anything else.
+//! Where to read: [`run`] and `world/` for the loop; `plan.rs` for what a seed draws, `class.rs` for
+//! the menu of faults, `effect.rs` for what came of them; `node.rs` for one node, `network.rs`,
+//! `disk.rs`, `machine.rs` and `client.rs` for what surrounds it; `check/` for one property per file,
+//! which see logs through `stamps.rs`. [`history`] checks what clients saw, of the simulator or of
+//! anything else.
+//!
+//! **Left out**: compaction and snapshots, changes of membership, hibernation, which the engine does
+//! not have yet; the transport, which tests of its own look at.
 #![forbid(unsafe_code)]
 
+mod breach;
 mod check;
+mod class;
 mod client;
 mod disk;
+mod effect;
 pub mod history;
+mod machine;
 mod network;
 mod node;
 mod plan;
+mod queue;
 mod random;
+mod stamps;
+mod story;
 mod world;
 
-pub use plan::Plan;
-pub use world::{Outcome, Violation, run};
+pub use breach::Violation;
+pub use class::{Class, Classes};
+pub use effect::{Coverage, Effect, FAULT_EFFECTS};
+pub use plan::{NodeSet, Plan, Storage};
+pub use world::{Outcome, Teller, run};

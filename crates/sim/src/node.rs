@@ -1,132 +1,202 @@
 //! One node: the turn that the engine drives too, its disk, its clock, and its state machines.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use codec::WriteBatch;
-use multiraft::{
-    ApplyBatch, BatchTicket, GroupSpec, Input, LoopLimits, MultiRaft, NodeLoop, NodeSettings, Turn,
-};
-use raft_core::{EntryRun, Limits, RunBody};
+use codec::FrameLimits;
+use multiraft::{ApplyBatch, GroupSpec, Input, LoopLimits, MultiRaft, NodeLoop, NodeSettings};
+use raft_core::{Limits, RawTiming, Timing};
 use routing::RoutingTable;
 use types::{GroupId, LogIndex, NodeId, StoreId, Tick};
 
-use crate::client::OperationId;
-use crate::disk::Disk;
+use crate::disk::{Disk, Image};
+use crate::machine::Machine;
 use crate::plan::Plan;
+use crate::queue::{Boot, Event};
 
-/// Which start of a node an event belongs to; events of an earlier one are void.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Boot(pub(crate) u64);
+/// One tick of a clock that is right.
+pub(crate) const TICK_US: u64 = 50_000;
+
+/// A node's clock.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    /// Real microseconds per tick.
+    pub(crate) tick_us: u64,
+    /// What it shows.
+    pub(crate) ticks: u64,
+    /// What the node was told last.
+    pub(crate) told: u64,
+    /// Whether its ticks are withheld.
+    pub(crate) is_starved: bool,
+    /// When the node was started.
+    pub(crate) started_at: u64,
+}
+
+/// A group's state on a node.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) machine: Machine,
+    /// What a restart brings back; none if nothing does.
+    pub(crate) saved: Option<Machine>,
+    /// Batches handed to the machine, oldest first.
+    pub(crate) applying: VecDeque<ApplyBatch<u64>>,
+    pub(crate) busy_until: u64,
+}
 
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub(crate) id: NodeId,
+    pub(crate) number: u64,
+    pub(crate) store: u128,
     pub(crate) boot: Boot,
-    pub(crate) running: Option<NodeLoop<OperationId>>,
+    pub(crate) running: Option<NodeLoop<u64>>,
     pub(crate) disk: Disk,
-    /// Writes handed over and not yet reported durable, oldest first.
-    pub(crate) writes: VecDeque<(BatchTicket, WriteBatch)>,
-    /// When the last of them will be durable.
-    pub(crate) disk_busy_until: u64,
-    /// Batches handed to the state machines, oldest first.
-    pub(crate) applying: VecDeque<ApplyBatch<OperationId>>,
-    /// What each group's state machine has applied since this start.
-    pub(crate) applied: BTreeMap<GroupId, LogIndex>,
-    /// What each group's state machine holds: the number of the last write.
-    pub(crate) values: BTreeMap<GroupId, u64>,
-    /// Real microseconds per tick of this node's clock.
-    pub(crate) tick_us: u64,
-    pub(crate) ticks: u64,
-    pub(crate) paused_until: u64,
-}
-
-pub(crate) fn store_of(node: NodeId) -> StoreId {
-    StoreId(1_000 + u128::from(node.0))
+    /// What the store before this one held in the end: what it acknowledged was true then.
+    pub(crate) lost: Image,
+    /// The stores of other nodes, by number, as far as they were met; survives restarts.
+    pub(crate) met: Vec<Option<u128>>,
+    /// By group; of those that it hosts.
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) clock: Clock,
+    pub(crate) stopped_until: u64,
+    /// What came while it stood still.
+    pub(crate) put_off: Vec<Event>,
+    /// How long each turn takes.
+    pub(crate) turn_us: u64,
+    /// Whether it is gone for good: wiped, or halted by damage.
+    pub(crate) is_out: bool,
+    /// Whether its clock has jumped since it was told the time last.
+    pub(crate) jumped: bool,
+    pub(crate) limits: NodeSettings,
 }
 
 impl Node {
-    pub(crate) fn new(id: NodeId, tick_us: u64) -> Self {
+    pub(crate) fn new(number: u64, tick_us: u64, plan: &Plan) -> Self {
+        let nodes = usize::try_from(plan.nodes).expect("at most 7 nodes");
+        let shard = |_| Shard {
+            machine: Machine::new(plan.keys),
+            saved: None,
+            applying: VecDeque::new(),
+            busy_until: 0,
+        };
         Self {
-            id,
-            boot: Boot(0),
+            number,
+            store: 1_000 + u128::from(number),
+            boot: 0,
             running: None,
             disk: Disk::default(),
-            writes: VecDeque::new(),
-            disk_busy_until: 0,
-            applying: VecDeque::new(),
-            applied: BTreeMap::new(),
-            values: BTreeMap::new(),
-            tick_us,
-            ticks: 0,
-            paused_until: 0,
+            lost: Image::default(),
+            met: vec![None; nodes + 1],
+            shards: (0..=plan.groups).map(shard).collect(),
+            clock: Clock { tick_us, ticks: 0, told: 0, is_starved: false, started_at: 0 },
+            stopped_until: 0,
+            put_off: Vec::new(),
+            turn_us: 0,
+            is_out: false,
+            jumped: false,
+            limits: settings(number, plan),
         }
     }
 
-    /// Starts the node from its disk; groups that it does not hold yet are founded.
-    pub(crate) fn start(&mut self, plan: &Plan, routing: &RoutingTable) -> Turn<OperationId> {
-        self.boot.0 += 1;
-        self.ticks = 0;
-        self.disk_busy_until = 0;
-        let restored = self.disk.restore();
-        let mut settings = settings(plan, self.boot);
+    pub(crate) fn shard(&mut self, group: GroupId) -> &mut Shard {
+        &mut self.shards[usize::try_from(group.0).expect("at most 64 groups")]
+    }
+
+    pub(crate) fn machine(&self, group: GroupId) -> &Machine {
+        &self.shards[usize::try_from(group.0).expect("at most 64 groups")].machine
+    }
+
+    /// What its store of that identity holds, or held when it was lost.
+    pub(crate) const fn image_of(&self, store: u128) -> &Image {
+        if store == self.store { &self.disk.image } else { &self.lost }
+    }
+
+    /// Whether it knows the node `number` by this very store.
+    pub(crate) fn knows(&self, number: u64, store: u128) -> bool {
+        self.known(number) == Some(store)
+    }
+
+    pub(crate) fn known(&self, number: u64) -> Option<u128> {
+        self.met.get(usize::try_from(number).unwrap_or(usize::MAX)).copied().flatten()
+    }
+
+    /// Remembers the store of a node that was met.
+    pub(crate) fn meet(&mut self, number: u64, store: u128) {
+        let place = usize::try_from(number).expect("at most 7 nodes");
+        self.met[place] = Some(store);
+    }
+
+    /// Starts the node from its disk; what comes back is what its first turn has to take. Groups that
+    /// it does not hold yet are founded as soon as all founders have been met.
+    pub(crate) fn start(
+        &mut self,
+        now: u64,
+        plan: &Plan,
+        routing: &RoutingTable,
+    ) -> Vec<Input<u64>> {
+        self.boot += 1;
+        self.clock = Clock { ticks: 0, told: 0, is_starved: false, started_at: now, ..self.clock };
+        let restored = self.disk.image.restore();
+        let mut settings = self.limits;
+        settings.seed = plan.seed.wrapping_add(self.boot);
         if !restored.is_empty() {
             settings.no_vote_before = Tick(settings.timing.promise_ticks());
         }
-        let multi = MultiRaft::new(self.id, store_of(self.id), routing.clone(), settings);
-        let mut node = NodeLoop::new(multi, LoopLimits::default());
-        let mut inputs = Vec::new();
-        for peer in routing.nodes().iter().filter(|peer| **peer != self.id) {
-            inputs.push(Input::PeerStore { node: *peer, store: store_of(*peer) });
+        let (id, store) = (NodeId(self.number), StoreId(self.store));
+        let multi = MultiRaft::new(id, store, routing.clone(), settings);
+        let mut limits = LoopLimits::default();
+        if plan.tiny_limits.contains(self.number) {
+            limits.turn_inputs_max = 3;
         }
-        let hosted = |group: &GroupId| routing.replicas_of(*group).contains(&self.id);
-        for group in routing.groups().filter(hosted) {
-            if self.disk.group(group).is_none() {
+        let node = NodeLoop::new(multi, limits);
+        let mut inputs = Vec::new();
+        for peer in 1..=plan.nodes {
+            if let Some(store) = self.known(peer) {
+                inputs.push(Input::PeerStore { node: NodeId(peer), store: StoreId(store) });
+            }
+        }
+        for group in routing.groups() {
+            let is_new = self.disk.image.group(group).is_none();
+            if is_new && routing.replicas_of(group).contains(&id) {
                 let founders = routing.replicas_of(group).to_vec();
                 inputs.push(Input::AddGroup(GroupSpec::founded_by(group, founders)));
             }
         }
-        let applied = LogIndex::ZERO;
-        inputs.extend(restored.into_iter().map(|restored| Input::Restore { restored, applied }));
-        let turn = node.turn(inputs);
+        for restored in restored {
+            let applied = self.restore_machine(restored.group, plan);
+            inputs.push(Input::Restore { restored, applied });
+        }
         self.running = Some(node);
-        turn
+        inputs
     }
 
-    /// The group's state machine applies a run.
-    pub(crate) fn apply(&mut self, group: GroupId, run: &EntryRun) -> Result<(), String> {
-        let next = self.applied.entry(group).or_default();
-        if run.first != next.next() {
-            let (id, first) = (self.id, run.first);
-            return Err(format!("node {id} applies {first} of group {group} after {next}"));
-        }
-        *next = run.last();
-        if let RunBody::Commands(commands) = &run.body
-            && let Some(last) = commands.iter().last()
-            && let Some(number) = last.payload.first_chunk()
-        {
-            self.values.insert(group, u64::from_le_bytes(*number));
-        }
-        Ok(())
+    fn restore_machine(&mut self, group: GroupId, plan: &Plan) -> LogIndex {
+        let shard = self.shard(group);
+        shard.machine = shard.saved.clone().unwrap_or_else(|| Machine::new(plan.keys));
+        shard.machine.applied
     }
 
-    /// Power is lost: of what was not reported durable, the first `kept` writes happen to be there.
-    pub(crate) fn lose_power(&mut self, kept: usize) {
-        for (_, batch) in self.writes.drain(..).take(kept) {
-            self.disk.write(&batch);
-        }
-        self.writes.clear();
-        self.applying.clear();
-        self.applied.clear();
-        self.values.clear();
+    /// The process ends: what is not on the disk is gone.
+    pub(crate) fn die(&mut self) {
         self.running = None;
-        self.paused_until = 0;
+        self.put_off.clear();
+        self.stopped_until = 0;
+        self.turn_us = 0;
+        for shard in &mut self.shards {
+            shard.applying.clear();
+            shard.busy_until = 0;
+        }
     }
 }
 
-fn settings(plan: &Plan, boot: Boot) -> NodeSettings {
-    let mut settings = NodeSettings { plain: plan.plain, ..NodeSettings::default() };
-    settings.seed = plan.seed.wrapping_add(boot.0);
-    if plan.tiny_limits {
+/// What a node is told about how to behave, but for its seed and its last promise.
+fn settings(number: u64, plan: &Plan) -> NodeSettings {
+    let mut settings = NodeSettings { plain: plan.plain.contains(number), ..Default::default() };
+    let raw = RawTiming {
+        election_ticks_min: plan.election_ticks,
+        election_ticks_max: 2 * plan.election_ticks,
+        ..RawTiming::default()
+    };
+    settings.timing = Timing::new(raw).expect("a plan's waits fit together");
+    if plan.tiny_limits.contains(number) {
         settings.limits = Limits {
             entry_bytes_max: 256,
             append_bytes_max: 256,
@@ -136,7 +206,7 @@ fn settings(plan: &Plan, boot: Boot) -> NodeSettings {
             apply_bytes_max: 300,
             uncommitted_bytes_max: 2_000,
         };
-        settings.frame.frame_bytes_max = 2_000;
+        settings.frame = FrameLimits { frame_bytes_max: 2_000, ..FrameLimits::default() };
     }
     settings
 }

@@ -1,6 +1,34 @@
 //! What a seed draws before anything happens: the cluster and the faults it has to live with.
 
+use crate::class::{Class, Classes};
 use crate::random::Random;
+
+/// Some of the nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct NodeSet(u64);
+
+impl NodeSet {
+    /// Each node with even odds, or none with even odds.
+    const fn draw(random: &mut Random) -> Self {
+        let some = random.next();
+        Self(if random.one_in(2) { some } else { 0 })
+    }
+
+    /// Whether a node is among them.
+    #[must_use]
+    pub const fn contains(self, node: u64) -> bool {
+        self.0 >> (node % 64) & 1 == 1
+    }
+}
+
+/// What holds the log of a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Storage {
+    /// A model of a store: whole batches, in order.
+    Model,
+    /// storage-redb, on a disk that is simulated.
+    Redb,
+}
 
 /// One run's configuration, printed with every violation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,22 +41,28 @@ pub struct Plan {
     pub groups: u32,
     /// How many replicas each has.
     pub replication_factor: usize,
-    /// Whether frames are lost, repeated and delayed beyond the ordinary.
-    pub lossy: bool,
-    /// Whether nodes are cut off from each other.
-    pub partitions: bool,
-    /// Whether nodes lose power.
-    pub crashes: bool,
-    /// Whether nodes stand still for a while, with their clocks.
-    pub pauses: bool,
-    /// Whether clocks run at different rates, up to a fifth off.
-    pub skewed: bool,
-    /// Whether disks stall for up to half a second.
-    pub slow_disks: bool,
-    /// Whether limits are so small that they are met all the time.
-    pub tiny_limits: bool,
-    /// Whether heartbeats travel alone instead of in beats.
-    pub plain: bool,
+    /// Which faults happen.
+    pub faults: Classes,
+    /// How rare a fault of one frame is: one in so many.
+    pub frame_odds: u64,
+    /// Which nodes have limits so small that they are met all the time.
+    pub tiny_limits: NodeSet,
+    /// Which nodes send heartbeats alone instead of in beats.
+    pub plain: NodeSet,
+    /// Which nodes have disks that are written at once.
+    pub prompt_disks: NodeSet,
+    /// Which nodes have state machines that survive a restart.
+    pub durable_machines: NodeSet,
+    /// The shortest election timeout, in ticks; the longest is twice that.
+    pub election_ticks: u64,
+    /// The mean time between two operations of clients, in microseconds.
+    pub operation_us: u64,
+    /// How many keys each group has.
+    pub keys: u64,
+    /// What holds the nodes' logs.
+    pub storage: Storage,
+    /// Whether some nodes stay away when all else heals, as many as a quorum allows.
+    pub heals_quorum_only: bool,
     /// After how many events faults end.
     pub events_max: u64,
 }
@@ -38,22 +72,38 @@ impl Plan {
     /// does alone.
     #[must_use]
     pub fn draw(seed: u64, events_max: u64) -> Self {
-        let mut random = Random::new(seed);
-        let nodes = random.within(1, 5);
+        let mut random = Random::stream(seed, 0);
+        let nodes = random.within(1, 7);
+        let many = random.one_in(5);
+        let groups = random.within(1, if many { 64 } else { 8 });
+        let mut faults = Classes::default();
+        for class in Class::ALL {
+            if random.one_in(2) {
+                faults = faults.with(class);
+            }
+        }
         Self {
             seed,
             nodes,
-            groups: u32::try_from(random.within(1, 8)).expect("at most 8"),
-            replication_factor: usize::try_from(random.within(1, nodes)).expect("at most 5"),
-            lossy: random.one_in(2),
-            partitions: random.one_in(2),
-            crashes: random.one_in(2),
-            pauses: random.one_in(2),
-            skewed: random.one_in(2),
-            slow_disks: random.one_in(2),
-            tiny_limits: random.one_in(2),
-            plain: random.one_in(4),
+            groups: u32::try_from(groups).expect("at most 64"),
+            replication_factor: usize::try_from(random.within(1, nodes)).expect("at most 7"),
+            faults,
+            frame_odds: random.pick(&[10, 30, 100, 300]),
+            tiny_limits: NodeSet::draw(&mut random),
+            plain: NodeSet::draw(&mut random),
+            prompt_disks: NodeSet::draw(&mut random),
+            durable_machines: NodeSet::draw(&mut random),
+            election_ticks: random.pick(&[4, 10, 10, 10]),
+            operation_us: random.pick(&[5_000, 30_000, 30_000, 100_000]),
+            keys: random.within(1, 4),
+            storage: if seed % 16 == 15 { Storage::Redb } else { Storage::Model },
+            heals_quorum_only: random.one_in(3),
             events_max,
         }
+    }
+
+    /// Whether faults of a class happen.
+    pub(crate) const fn has(&self, class: Class) -> bool {
+        self.faults.contains(class)
     }
 }

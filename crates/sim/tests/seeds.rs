@@ -1,22 +1,20 @@
 //! A bounded run of the simulator, and its determinism.
 
-use sim::{Outcome, Plan, run};
+use sim::{Coverage, Effect, Outcome, Plan, run};
 
 fn pass(seed: u64) -> Outcome {
-    run(Plan::draw(seed, 4_000)).unwrap_or_else(|violation| panic!("{violation}"))
+    run(Plan::draw(seed, 4_000), None).unwrap_or_else(|violation| panic!("{violation}"))
 }
 
 #[test]
 fn a_hundred_seeds_hold_every_property() {
-    let mut restarts = 0;
-    let mut uncertain = 0;
+    let mut coverage = Coverage::default();
     for seed in 0..100 {
         let outcome = pass(seed);
-        restarts += outcome.restarts;
-        uncertain += outcome.uncertain;
-        assert!(outcome.writes > 0, "seed {seed} acknowledged nothing");
+        assert!(outcome.coverage.of(Effect::WritesDone) > 0, "seed {seed} acknowledged nothing");
+        coverage.merge(outcome.coverage.counts().iter().copied());
     }
-    assert!(restarts > 10 && uncertain > 0, "{restarts} restarts, {uncertain} uncertain writes");
+    assert!(coverage.of(Effect::Restarts) > 10 && coverage.of(Effect::Uncertain) > 0);
 }
 
 #[test]
@@ -26,4 +24,13 @@ fn the_same_seed_leaves_the_same_trace() {
         assert_eq!(once, pass(seed));
         assert_ne!(once.trace, pass(seed + 1).trace);
     }
+}
+
+#[test]
+fn whoever_tells_the_story_does_not_change_it() {
+    let mut lines = 0;
+    let mut teller = |_| lines += 1;
+    let told = run(Plan::draw(5, 2_000), Some(&mut teller)).unwrap();
+    assert_eq!(told, run(Plan::draw(5, 2_000), None).unwrap());
+    assert!(lines > 2_000);
 }

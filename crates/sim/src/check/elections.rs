@@ -1,24 +1,47 @@
 //! Election safety: at most one leader per group and term (paper 5.2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use types::{GroupId, NodeId, Term};
+use types::{GroupId, Term};
+
+use crate::breach::{Held, breach};
 
 #[derive(Debug, Default)]
 pub(crate) struct Elections {
-    leaders: BTreeMap<(GroupId, Term), NodeId>,
+    leaders: BTreeMap<(GroupId, Term), u64>,
+    /// Who led when it was heard of last.
+    leading: BTreeSet<(GroupId, u64)>,
 }
 
 impl Elections {
-    pub(crate) fn lead(&mut self, group: GroupId, term: Term, node: NodeId) -> Result<(), String> {
+    /// A node says that it leads.
+    pub(crate) fn lead(&mut self, group: GroupId, term: Term, node: u64) -> Held {
+        self.leading.insert((group, node));
         let first = *self.leaders.entry((group, term)).or_insert(node);
         if first == node {
             return Ok(());
         }
-        Err(format!("group {group} has two leaders of term {term}: nodes {first} and {node}"))
+        let what = format!("group {group}, term {term}: nodes {first} and {node}");
+        breach("a term has one leader", what)
     }
 
-    pub(crate) fn terms(&self) -> u64 {
-        self.leaders.len() as u64
+    /// A node says that it does not lead; whether it did before.
+    pub(crate) fn resign(&mut self, group: GroupId, node: u64) -> bool {
+        self.leading.remove(&(group, node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_leaders_of_one_term_are_a_breach() {
+        let mut elections = Elections::default();
+        elections.lead(GroupId(1), Term(2), 1).unwrap();
+        elections.lead(GroupId(1), Term(2), 1).unwrap();
+        elections.lead(GroupId(1), Term(3), 2).unwrap();
+        elections.lead(GroupId(2), Term(2), 2).unwrap();
+        assert!(elections.lead(GroupId(1), Term(2), 2).is_err());
     }
 }

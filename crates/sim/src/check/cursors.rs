@@ -1,0 +1,127 @@
+//! A replica's cursors are in order, and those that must not fall never do, over its whole life: a
+//! restart brings back the term, and no more of the log than is durable.
+
+use types::{GroupId, LogIndex, Term};
+
+use super::Replicas;
+use crate::breach::{Held, breach};
+use crate::plan::Plan;
+
+/// What was seen of a replica last.
+#[derive(Clone, Copy, Default, Debug)]
+struct Last {
+    term: Term,
+    committed: LogIndex,
+    applied: LogIndex,
+}
+
+#[derive(Debug)]
+pub(crate) struct Cursors {
+    last: Replicas<Last>,
+}
+
+impl Cursors {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self { last: Replicas::new(plan, Last::default()) }
+    }
+
+    /// A replica was mounted with what its disk holds.
+    pub(crate) fn restart(
+        &mut self,
+        node: u64,
+        group: GroupId,
+        found: multiraft::Cursors,
+        (term, last, applied): (Term, LogIndex, LogIndex),
+    ) -> Held {
+        let right = found.term == term
+            && found.last == last
+            && found.persisted == last
+            && found.applied == applied
+            && found.committed <= last;
+        *self.last.of_mut(node, group) = Last { term, committed: found.committed, applied };
+        if right {
+            return Ok(());
+        }
+        let what = format!(
+            "node {node}, group {group}: {found:?}, term {term}, last {last}, applied {applied} on \
+             disk"
+        );
+        breach("a restart brings back what is durable", what)
+    }
+
+    /// Looks at a replica after an event that concerned it; returns whether its commit index rose.
+    pub(crate) fn look(
+        &mut self,
+        node: u64,
+        group: GroupId,
+        found: multiraft::Cursors,
+    ) -> Result<bool, crate::breach::Breach> {
+        let last = self.last.of_mut(node, group);
+        let in_order = found.applied <= found.committed.min(found.persisted)
+            && found.committed.max(found.persisted) <= found.last;
+        if !in_order {
+            return breach(
+                "cursors are in order",
+                format!("node {node}, group {group}: {found:?}"),
+            );
+        }
+        let falls = found.term < last.term
+            || found.committed < last.committed
+            || found.applied < last.applied;
+        if falls {
+            let what = format!("node {node}, group {group}: {found:?} after {last:?}");
+            return breach("cursors never fall", what);
+        }
+        let has_risen = found.committed > last.committed;
+        let multiraft::Cursors { term, committed, applied, .. } = found;
+        *last = Last { term, committed, applied };
+        Ok(has_risen)
+    }
+
+    /// The commit index that was seen last.
+    pub(crate) fn committed(&self, node: u64, group: GroupId) -> LogIndex {
+        self.last.of(node, group).committed
+    }
+
+    /// A replica is gone with its disk.
+    pub(crate) fn forget(&mut self, node: u64, group: GroupId) {
+        *self.last.of_mut(node, group) = Last::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use raft_core::Role;
+
+    use super::*;
+
+    fn found(term: u64, cursors: [u64; 4]) -> multiraft::Cursors {
+        let [applied, committed, persisted, last] = cursors.map(LogIndex);
+        let (role, term) = (Role::Follower, Term(term));
+        multiraft::Cursors { role, term, applied, committed, persisted, last }
+    }
+
+    #[test]
+    fn cursors_out_of_order_or_falling_are_breaches() {
+        let mut cursors = Cursors::new(&Plan::draw(1, 1));
+        let mut look = |term, all| cursors.look(1, GroupId(1), found(term, all)).is_ok();
+        assert!(look(2, [1, 2, 3, 4]));
+        assert!(look(2, [1, 2, 1, 2]), "what is not committed may be replaced");
+        assert!(!look(1, [1, 2, 3, 4]), "the term falls");
+        assert!(!look(2, [1, 1, 3, 4]), "the commit index falls");
+        assert!(!look(2, [0, 2, 3, 4]), "the applied index falls");
+        assert!(!look(2, [2, 3, 1, 4]), "applied before it is durable");
+        assert!(!look(2, [1, 3, 2, 2]), "committed beyond the log");
+    }
+
+    #[test]
+    fn a_restart_with_less_than_is_durable_is_a_breach() {
+        let mut cursors = Cursors::new(&Plan::draw(1, 1));
+        let disk = (Term(2), LogIndex(4), LogIndex(0));
+        let mut restart =
+            |term, all| cursors.restart(1, GroupId(1), found(term, all), disk).is_ok();
+        assert!(restart(2, [0, 0, 4, 4]));
+        assert!(!restart(1, [0, 0, 4, 4]));
+        assert!(!restart(2, [0, 0, 3, 3]));
+    }
+}

@@ -1,0 +1,198 @@
+//! The course of a run: faults, then everything heals, or as many nodes as make a quorum, and the
+//! cluster has to make progress.
+
+use types::GroupId;
+
+use super::World;
+use crate::breach::{Held, breach};
+use crate::check::bounds;
+use crate::client::Kind;
+use crate::effect::Effect;
+use crate::node::TICK_US;
+use crate::queue::Event;
+
+/// How long a healed cluster may take to settle, in microseconds: elections, retries, catching up.
+const SETTLE_US: u64 = 60_000_000;
+/// How often one looks.
+const LOOK_US: u64 = 200_000;
+/// How many events may be planned once all is quiet, for each node and group.
+const QUEUE_MAX: usize = 64;
+
+impl World<'_> {
+    pub(super) fn live(&mut self) -> Held {
+        for node in 1..=self.plan.nodes {
+            let after = self.random.below(200_000);
+            self.plan_event(after, Event::Start { node });
+        }
+        self.plan_event(1_000, Event::Client);
+        self.plan_strikes();
+        while self.events < self.plan.events_max {
+            self.next_event()?;
+        }
+        let present = self.heal();
+        self.pass(2_000_000)?;
+        self.is_asked = false;
+        self.settle(&present)?;
+        self.ask_everybody(&present)?;
+        self.settle(&present)?;
+        self.check_idle(&present)
+    }
+
+    fn pass(&mut self, for_us: u64) -> Held {
+        let end = self.queue.now() + for_us;
+        while self.queue.now() < end {
+            self.next_event()?;
+        }
+        Ok(())
+    }
+
+    /// Everything works from here on; who stays away is not among those that come back.
+    fn heal(&mut self) -> Vec<u64> {
+        self.tell(|| "everything heals".to_owned());
+        let now = self.queue.now();
+        let ticks_apart = 2 * self.plan.election_ticks;
+        for node in 1..=self.plan.nodes {
+            let clock = &self.node_ref(node).clock;
+            if clock.ticks.abs_diff((now - clock.started_at) / TICK_US) >= ticks_apart {
+                self.count(Effect::ClocksApart);
+            }
+        }
+        let present = self.present();
+        self.is_calm = true;
+        for packet in self.network.heal() {
+            self.transmit(packet);
+        }
+        for node in 1..=self.plan.nodes {
+            if !present.contains(&node) {
+                self.end(node, usize::MAX);
+                continue;
+            }
+            let host = self.node(node);
+            host.disk.fault = None;
+            host.disk.stalled_until = 0;
+            host.turn_us = 0;
+            host.clock.is_starved = false;
+            host.clock.ticks = host.clock.ticks.max(host.clock.told);
+            host.stopped_until = now.min(host.stopped_until);
+            let boot = host.boot;
+            self.plan_event(1, Event::Resume { node, boot });
+            self.plan_event(1_000, Event::Start { node });
+        }
+        present
+    }
+
+    /// The nodes that come back: all that are not gone for good, or as few as every group can do
+    /// with.
+    fn present(&mut self) -> Vec<u64> {
+        let mut order: Vec<u64> = (1..=self.plan.nodes).collect();
+        self.random.shuffle(&mut order);
+        if self.plan.heals_quorum_only {
+            for node in order {
+                if self.may_lose(node) {
+                    self.node(node).is_out = true;
+                }
+            }
+        }
+        (1..=self.plan.nodes).filter(|node| !self.node_ref(*node).is_out).collect()
+    }
+
+    /// Waits until nothing is under way and everybody has everything.
+    fn settle(&mut self, present: &[u64]) -> Held {
+        let end = self.queue.now() + SETTLE_US;
+        loop {
+            let Some(unsettled) = self.unsettled(present) else { return Ok(()) };
+            if self.queue.now() >= end {
+                return breach("a healed cluster makes progress", unsettled);
+            }
+            self.pass(LOOK_US)?;
+        }
+    }
+
+    /// What is not as it should be yet.
+    fn unsettled(&self, present: &[u64]) -> Option<String> {
+        if let Some((number, attempt)) = self.clients.open().next() {
+            return Some(format!("attempt {number} waits: {attempt:?}"));
+        }
+        self.routing.groups().find_map(|group| self.unsettled_group(group, present))
+    }
+
+    fn unsettled_group(&self, group: GroupId, present: &[u64]) -> Option<String> {
+        let mut leaders = 0;
+        let last = self.checks.commits.last(group);
+        for replica in self.routing.replicas_of(group) {
+            if !present.contains(&replica.0) {
+                continue;
+            }
+            let host = self.node_ref(replica.0);
+            let Some(running) = &host.running else { return Some(format!("{replica} is down")) };
+            leaders += u64::from(running.multi().group_role_is_leader(group));
+            let applied = host.machine(group).applied;
+            let cursors = running.multi().cursors_of(group);
+            if applied != last || cursors.is_none_or(|cursors| cursors.last != last) {
+                return Some(format!(
+                    "node {replica} applied {applied} of {last} of group {group}: {cursors:?}"
+                ));
+            }
+        }
+        (leaders != 1).then(|| format!("group {group} has {leaders} leaders"))
+    }
+
+    /// A write and a read of every group are served.
+    fn ask_everybody(&mut self, present: &[u64]) -> Held {
+        self.is_asked = true;
+        let done = |world: &Self, effect| world.coverage.of(effect);
+        for group in self.routing.groups() {
+            for (kind, effect) in
+                [(Kind::Write, Effect::WritesDone), (Kind::Read, Effect::ReadsDone)]
+            {
+                let before = done(self, effect);
+                let end = self.queue.now() + SETTLE_US;
+                while done(self, effect) == before {
+                    if self.queue.now() >= end {
+                        let what = format!("no {kind:?} of group {group} by {present:?}");
+                        return breach("a healed cluster serves", what);
+                    }
+                    self.ask_present(group, kind, present);
+                    self.pass(20_000)?;
+                }
+            }
+        }
+        self.is_asked = false;
+        Ok(())
+    }
+
+    /// Asks whoever leads among those that are there.
+    fn ask_present(&mut self, group: GroupId, kind: Kind, present: &[u64]) {
+        let leads = |node: &&u64| {
+            let running = self.node_ref(**node).running.as_ref();
+            running.is_some_and(|running| running.multi().group_role_is_leader(group))
+        };
+        if let Some(leader) = present.iter().find(leads).copied() {
+            self.attempt(group, 0, kind, 0, Some(leader));
+        }
+    }
+
+    /// What was counted is given back.
+    fn check_idle(&self, present: &[u64]) -> Held {
+        for node in present {
+            let host = self.node_ref(*node);
+            if let Some(running) = &host.running {
+                bounds::check_idle(*node, running, host.disk.waiting())?;
+            }
+        }
+        let groups = usize::try_from(self.plan.groups).expect("at most 64 groups");
+        let allowed = QUEUE_MAX * groups * self.nodes.len();
+        let is_live = |event: &Event| {
+            event.host().is_none_or(|(node, boot)| {
+                let host = self.node_ref(node);
+                host.running.is_some() && boot.is_none_or(|boot| boot == host.boot)
+            })
+        };
+        let planned = self.queue.count(is_live);
+        if planned > allowed {
+            let what = format!("{planned} events are planned, at most {allowed}");
+            return breach("budgets are free once all is quiet", what);
+        }
+        Ok(())
+    }
+}
