@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use codec::{Item, Restored, WriteBatch};
 use multiraft::BatchTicket;
-use raft_core::{Configuration, EntryRun, HardState, RestoredReplica, RunBody};
+use raft_core::{Configuration, EntryRun, Fetch, FetchError, HardState, RestoredReplica, RunBody};
 use types::{Generation, GroupId, LogId, LogIndex, ReplicaId};
 
+use crate::plan::{Plan, Storage};
+use crate::real::{Ending, LastCommit, RealDisk};
 use crate::stamps::Stamps;
 
 /// One group's durable state; one run per entry, so that any cut is a truncation.
@@ -171,9 +173,14 @@ pub(crate) enum DiskFault {
     Read,
 }
 
+/// Why a disk does not do what it was told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Refused(pub(crate) String);
+
 /// A node's disk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Disk {
+    /// What was reported synced, and what happened to be there after a crash.
     pub(crate) image: Image,
     /// Handed over and not yet synced, oldest first.
     queue: VecDeque<(BatchTicket, WriteBatch)>,
@@ -182,9 +189,45 @@ pub(crate) struct Disk {
     pub(crate) fault: Option<DiskFault>,
     /// Syncs that begin before then take until then.
     pub(crate) stalled_until: u64,
+    /// The real store, which has to hold what `image` holds.
+    pub(crate) real: Option<RealDisk>,
+    /// What a crash cut off amid its commit: the next opening finds all of it, or nothing.
+    doubtful: Vec<WriteBatch>,
 }
 
 impl Disk {
+    pub(crate) fn new(node: u64, life: u64, plan: &Plan) -> Self {
+        let is_tiny = plan.tiny_limits.contains(node);
+        let real = || RealDisk::new(node, plan.seed.wrapping_add(life << 32), is_tiny);
+        Self {
+            image: Image::default(),
+            queue: VecDeque::new(),
+            syncing: 0,
+            fault: None,
+            stalled_until: 0,
+            real: (plan.storage == Storage::Redb).then(real),
+            doubtful: Vec::new(),
+        }
+    }
+
+    /// Opens the store: all groups that it holds.
+    ///
+    /// # Errors
+    /// The store refuses to open, or holds something else than it must.
+    pub(crate) fn open(&mut self) -> Result<Vec<Restored>, Refused> {
+        let Some(real) = &mut self.real else { return Ok(self.image.restore()) };
+        let found = real.open().map_err(Refused)?;
+        let doubtful = std::mem::take(&mut self.doubtful);
+        if found == self.image.restore() {
+            return Ok(found);
+        }
+        doubtful.iter().for_each(|batch| self.image.write(batch));
+        if found == self.image.restore() {
+            return Ok(found);
+        }
+        Err(Refused(format!("it holds {found:?}, expected {:?}", self.image.restore())))
+    }
+
     /// Takes a write; whether a sync has to be begun.
     pub(crate) fn write(&mut self, ticket: BatchTicket, batch: WriteBatch) -> bool {
         self.queue.push_back((ticket, batch));
@@ -201,10 +244,38 @@ impl Disk {
     }
 
     /// The sync under way is done: its writes are there, and come back to be reported, in order.
-    pub(crate) fn synced(&mut self, mut each: impl FnMut(BatchTicket, WriteBatch)) {
+    ///
+    /// # Errors
+    /// The store could not write.
+    pub(crate) fn synced(
+        &mut self,
+        mut each: impl FnMut(BatchTicket, WriteBatch),
+    ) -> Result<(), Refused> {
+        if self.real.is_some() {
+            let batches = self.under_way();
+            self.real.as_mut().map_or(Ok(()), |real| real.commit(&batches)).map_err(Refused)?;
+        }
         for (ticket, batch) in self.queue.drain(..std::mem::take(&mut self.syncing)) {
             self.image.write(&batch);
             each(ticket, batch);
+        }
+        Ok(())
+    }
+
+    fn under_way(&self) -> Vec<WriteBatch> {
+        self.queue.iter().take(self.syncing).map(|(_, batch)| batch.clone()).collect()
+    }
+
+    /// The entries of `first..=last`, at most `bytes_max` of them, in any case one; none if the log
+    /// ends before them.
+    ///
+    /// # Errors
+    /// The store could not read them.
+    pub(crate) fn read(&self, group: GroupId, fetch: &Fetch) -> Result<Vec<EntryRun>, FetchError> {
+        let Fetch { first, last, bytes_max, .. } = *fetch;
+        match &self.real {
+            Some(real) => real.fetch(group, fetch),
+            None => Ok(self.image.read(group, first, last, bytes_max)),
         }
     }
 
@@ -218,14 +289,25 @@ impl Disk {
         self.syncing
     }
 
-    /// Whoever wrote is gone: the first `kept` writes that wait happen to be there, the others never
-    /// will be.
-    pub(crate) fn cut(&mut self, kept: usize) {
-        for (_, batch) in self.queue.drain(..).take(kept) {
-            self.image.write(&batch);
-        }
-        self.queue.clear();
+    /// Whoever wrote is gone. Of what waits, the first `kept` writes happen to be there, the others
+    /// never will be; a real store decides itself what is there. Returns whether its disk was left
+    /// torn.
+    pub(crate) fn end(&mut self, ending: Ending, kept: usize) -> bool {
+        let batches = self.under_way();
+        let waiting = self.queue.drain(..).map(|(_, batch)| batch);
         self.syncing = 0;
         (self.fault, self.stalled_until) = (None, 0);
+        let Some(real) = &mut self.real else {
+            waiting.take(kept).for_each(|batch| self.image.write(&batch));
+            return false;
+        };
+        drop(waiting);
+        let (last, is_torn) = real.end(ending, &batches);
+        match last {
+            LastCommit::Absent => {}
+            LastCommit::Present => batches.iter().for_each(|batch| self.image.write(batch)),
+            LastCommit::Unknown => self.doubtful = batches,
+        }
+        is_torn
     }
 }

@@ -8,7 +8,7 @@ use raft_core::{Limits, RawTiming, Timing};
 use routing::RoutingTable;
 use types::{GroupId, LogIndex, NodeId, StoreId, Tick};
 
-use crate::disk::{Disk, Image};
+use crate::disk::{Disk, Image, Refused};
 use crate::machine::Machine;
 use crate::plan::Plan;
 use crate::queue::{Boot, Event};
@@ -61,8 +61,12 @@ pub(crate) struct Node {
     pub(crate) put_off: Vec<Event>,
     /// How long each turn takes.
     pub(crate) turn_us: u64,
-    /// Whether it is gone for good: wiped, or halted by damage.
+    /// Whether its replicas are not counted on any more: its store is another one, or damaged.
     pub(crate) is_out: bool,
+    /// Whether its disk was damaged at rest.
+    pub(crate) is_damaged: bool,
+    /// Whether it refuses to run.
+    pub(crate) is_halted: bool,
     /// Whether its clock has jumped since it was told the time last.
     pub(crate) jumped: bool,
     pub(crate) limits: NodeSettings,
@@ -82,7 +86,7 @@ impl Node {
             store: 1_000 + u128::from(number),
             boot: 0,
             running: None,
-            disk: Disk::default(),
+            disk: Disk::new(number, 0, plan),
             lost: Image::default(),
             met: vec![None; nodes + 1],
             shards: (0..=plan.groups).map(shard).collect(),
@@ -91,6 +95,8 @@ impl Node {
             put_off: Vec::new(),
             turn_us: 0,
             is_out: false,
+            is_damaged: false,
+            is_halted: false,
             jumped: false,
             limits: settings(number, plan),
         }
@@ -126,15 +132,18 @@ impl Node {
 
     /// Starts the node from its disk; what comes back is what its first turn has to take. Groups that
     /// it does not hold yet are founded as soon as all founders have been met.
+    ///
+    /// # Errors
+    /// Its store does not open, or does not hold what it must.
     pub(crate) fn start(
         &mut self,
         now: u64,
         plan: &Plan,
         routing: &RoutingTable,
-    ) -> Vec<Input<u64>> {
+    ) -> Result<Vec<Input<u64>>, Refused> {
+        let restored = self.disk.open()?;
         self.boot += 1;
         self.clock = Clock { ticks: 0, told: 0, is_starved: false, started_at: now, ..self.clock };
-        let restored = self.disk.image.restore();
         let mut settings = self.limits;
         settings.seed = plan.seed.wrapping_add(self.boot);
         if !restored.is_empty() {
@@ -165,7 +174,7 @@ impl Node {
             inputs.push(Input::Restore { restored, applied });
         }
         self.running = Some(node);
-        inputs
+        Ok(inputs)
     }
 
     fn restore_machine(&mut self, group: GroupId, plan: &Plan) -> LogIndex {

@@ -6,8 +6,10 @@ use types::{NodeId, StoreId};
 
 use super::World;
 use crate::breach::{Held, breach};
+use crate::disk::Refused;
 use crate::effect::Effect;
 use crate::queue::{Boot, Event};
+use crate::real::Ending;
 
 /// In which order a node that stood still takes what came meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,7 @@ impl World<'_> {
         let now = self.queue.now();
         let (plan, routing) = (self.plan, self.routing.clone());
         let host = self.node(node);
-        if host.running.is_some() {
+        if host.running.is_some() || host.is_halted {
             return Ok(());
         }
         if host.boot > 0 {
@@ -34,7 +36,11 @@ impl World<'_> {
             }
         }
         let host = self.node(node);
-        let inputs = host.start(now, &plan, &routing);
+        let inputs = match host.start(now, &plan, &routing) {
+            Ok(inputs) => inputs,
+            Err(Refused(what)) => return self.halt(node, &what),
+        };
+        let host = self.node(node);
         let (boot, tick_us) = (host.boot, host.clock.tick_us);
         for group in routing.groups() {
             self.checks.logs.forget(node, group);
@@ -49,12 +55,29 @@ impl World<'_> {
         self.first_turn(node, inputs)
     }
 
+    /// A node does not start, because of what is on its disk: right if that was damaged.
+    fn halt(&mut self, node: u64, what: &str) -> Held {
+        if !self.node(node).is_damaged {
+            return breach(
+                "a store brings back what was committed",
+                format!("node {node}: {what}"),
+            );
+        }
+        self.count(Effect::DamageHalts);
+        self.tell(|| format!("  node {node} halts: {what}"));
+        self.node(node).is_halted = true;
+        Ok(())
+    }
+
     fn first_turn(&mut self, node: u64, inputs: Vec<Input<u64>>) -> Held {
         let Some(running) = &mut self.node(node).running else { return Ok(()) };
         let mut inputs = inputs.into_iter();
         let mut turns = Vec::new();
         while inputs.len() > 0 {
             turns.push(running.turn(&mut inputs));
+        }
+        if self.node_ref(node).is_damaged {
+            self.count(Effect::DamageHarmless);
         }
         let restored = self.node_ref(node).disk.image.restore();
         self.check_restored(node, &restored)?;
@@ -142,15 +165,18 @@ impl World<'_> {
     }
 
     /// Ends a process; the first `kept` writes that wait happen to be on its disk.
-    pub(super) fn end(&mut self, node: u64, kept: usize) {
+    pub(super) fn end(&mut self, node: u64, ending: Ending, kept: usize) {
         let host = self.node(node);
         if host.running.is_none() {
             return;
         }
-        host.disk.cut(kept);
+        let is_torn = host.disk.end(ending, kept);
         let unheard = std::mem::take(&mut host.put_off);
         host.die();
-        self.tell(|| format!("  node {node} ends, {kept} of its writes happen to be there"));
+        if is_torn {
+            self.count(Effect::TornOnDisk);
+        }
+        self.tell(|| format!("  node {node} ends by {ending:?}, {kept} of its writes are kept"));
         for event in unheard {
             self.lose(event);
         }
@@ -161,7 +187,7 @@ impl World<'_> {
     pub(super) fn fail(&mut self, node: u64, may_be_written: bool) {
         let waiting = self.node(node).disk.waiting() as u64;
         let kept = if may_be_written { self.random.within(0, waiting) } else { 0 };
-        self.end(node, usize::try_from(kept).expect("a short queue"));
+        self.end(node, Ending::Power, usize::try_from(kept).expect("a short queue"));
         let after = self.random.within(10_000, 2_000_000);
         self.plan_event(after, Event::Start { node });
     }

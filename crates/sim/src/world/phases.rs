@@ -10,6 +10,7 @@ use crate::client::Kind;
 use crate::effect::Effect;
 use crate::node::TICK_US;
 use crate::queue::Event;
+use crate::real::Ending;
 
 /// How long a healed cluster may take to settle, in microseconds: elections, retries, catching up.
 const SETTLE_US: u64 = 60_000_000;
@@ -64,7 +65,7 @@ impl World<'_> {
         }
         for node in 1..=self.plan.nodes {
             if !present.contains(&node) {
-                self.end(node, usize::MAX);
+                self.end(node, Ending::Power, 0);
                 continue;
             }
             let host = self.node(node);

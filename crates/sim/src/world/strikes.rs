@@ -3,10 +3,11 @@
 use super::World;
 use crate::breach::Held;
 use crate::class::Class;
-use crate::disk::DiskFault;
+use crate::disk::{Disk, DiskFault};
 use crate::effect::Effect;
 use crate::queue::{Event, Relief};
 use crate::random::Random;
+use crate::real::Ending;
 
 const SECOND: u64 = 1_000_000;
 
@@ -86,7 +87,7 @@ impl World<'_> {
             Class::WriteError => self.node(one).disk.fault = Some(DiskFault::Write),
             Class::ReadError => self.node(one).disk.fault = Some(DiskFault::Read),
             Class::Stall => self.node(one).disk.stalled_until = self.queue.now() + for_us,
-            Class::BitFlip | Class::Misdirect => {}
+            Class::BitFlip | Class::Misdirect => self.damage_disk(class, one),
             Class::Loss
             | Class::Repeat
             | Class::Reorder
@@ -206,7 +207,7 @@ impl World<'_> {
         if 0 < kept && kept < waiting {
             self.count(Effect::UnsyncedTorn);
         }
-        self.end(node, usize::try_from(kept).expect("a short queue"));
+        self.end(node, Ending::Power, usize::try_from(kept).expect("a short queue"));
         let after = self.random.within(10_000, 4_000_000);
         self.plan_event(after, Event::Start { node });
     }
@@ -222,7 +223,7 @@ impl World<'_> {
         if self.node_ref(node).running.is_some() && kept > 0 {
             self.count(Effect::KillsMidWrite);
         }
-        self.end(node, kept);
+        self.end(node, Ending::Kill, kept);
         self.plan_event(for_us / 4, Event::Start { node });
     }
 
@@ -249,16 +250,33 @@ impl World<'_> {
         if !self.may_lose(node) {
             return;
         }
-        self.end(node, 0);
-        let nodes = usize::try_from(self.plan.nodes).expect("at most 7 nodes");
+        self.end(node, Ending::Power, 0);
+        let plan = self.plan;
+        let nodes = usize::try_from(plan.nodes).expect("at most 7 nodes");
         let host = self.node(node);
         host.is_out = true;
         host.store += 100;
-        host.lost = std::mem::take(&mut host.disk).image;
+        host.lost = std::mem::replace(&mut host.disk, Disk::new(node, 1, &plan)).image;
         host.met = vec![None; nodes + 1];
         host.shards.iter_mut().for_each(|shard| shard.saved = None);
         self.tell(|| format!("  node {node} has a new store"));
         self.plan_event(100_000, Event::Start { node });
+    }
+
+    /// A node ends as it should, and finds its disk damaged when it is to start again. It may refuse,
+    /// and so it is never more than a minority of any group.
+    fn damage_disk(&mut self, class: Class, node: u64) {
+        let host = self.node_ref(node);
+        if host.disk.real.is_none() || host.running.is_none() || !self.may_lose(node) {
+            return;
+        }
+        self.end(node, Ending::Clean, 0);
+        let host = self.node(node);
+        (host.is_out, host.is_damaged) = (true, true);
+        if let Some(real) = &mut host.disk.real {
+            real.damage(class == Class::Misdirect);
+        }
+        self.plan_event(50_000, Event::Start { node });
     }
 
     /// Whether every group keeps a quorum without this node and those that are gone already.

@@ -2,16 +2,18 @@
 
 use codec::{FrameLimits, Item, WriteBatch, decode_frame};
 use multiraft::{ApplyBatch, BatchTicket, Input, Turn};
-use raft_core::{Fetch, FetchError, FetchFor, Role};
-use types::{GroupId, NodeId, Tick};
+use raft_core::{EntryRun, Fetch, FetchError, FetchFor, Role};
+use types::{GroupId, LogIndex, NodeId, Tick};
 
 use super::World;
 use crate::breach::{Held, breach};
 use crate::check::{applies, bounds};
 use crate::class::Class;
-use crate::disk::DiskFault;
+use crate::disk::{DiskFault, Refused};
 use crate::effect::Effect;
 use crate::queue::{Boot, Event, Packet};
+use crate::real::Ending;
+use crate::stamps::{Stamp, stamp_after};
 
 /// After how many ticks at once one speaks of a burst.
 const TICKS_AT_ONCE: u64 = 10;
@@ -102,10 +104,7 @@ impl World<'_> {
                 self.inputs.push(Input::Dropped { to: NodeId(to), messages });
                 Ok(())
             }
-            Event::Synced { node, .. } => {
-                self.synced(node);
-                Ok(())
-            }
+            Event::Synced { node, .. } => self.synced(node),
             Event::Applied { node, group, .. } => self.applied(node, group),
             Event::Fetched { node, group, fetch, .. } => self.fetched(node, group, &fetch),
             Event::Ask { node, attempt } => {
@@ -148,33 +147,47 @@ impl World<'_> {
         }
     }
 
-    fn synced(&mut self, node: u64) {
+    fn synced(&mut self, node: u64) -> Held {
         let host = self.node(node);
         match host.disk.fault.take() {
-            Some(DiskFault::Sync) => {
-                self.count(Effect::SyncErrors);
-                return self.fail(node, true);
-            }
-            Some(DiskFault::Write) => {
-                self.count(Effect::WriteErrors);
-                return self.fail(node, false);
-            }
+            Some(DiskFault::Sync) => return self.failed_write(node, true),
+            Some(DiskFault::Write) => return self.failed_write(node, false),
             read @ (Some(DiskFault::Read) | None) => host.disk.fault = read,
         }
         let place = usize::try_from(node - 1).expect("a node of the plan");
         let (inputs, touched) = (&mut self.inputs, &mut self.touched);
         let disk = &mut self.nodes[place].disk;
         let writes = disk.syncing();
-        disk.synced(|ticket, batch| {
+        let result = disk.synced(|ticket, batch| {
             inputs.push(Input::Persisted(ticket));
             touched.extend(batch.items.iter().map(|item| item.group));
         });
+        if let Err(Refused(what)) = result {
+            if !self.node(node).is_damaged {
+                return breach("a whole disk can be written", format!("node {node}: {what}"));
+            }
+            self.count(Effect::DamageHalts);
+            self.node(node).is_halted = true;
+            self.end(node, Ending::Kill, 0);
+            return Ok(());
+        }
         if writes > 1 {
             self.coverage.count(Effect::CommitRuns);
         }
-        if disk.begin() {
+        if self.node(node).disk.begin() {
             self.plan_sync(node);
         }
+        Ok(())
+    }
+
+    /// The sync under way fails, and the node with it.
+    fn failed_write(&mut self, node: u64, is_sync: bool) -> Held {
+        self.count(if is_sync { Effect::SyncErrors } else { Effect::WriteErrors });
+        if let Some(real) = &mut self.node(node).disk.real {
+            real.fail(is_sync);
+        }
+        self.fail(node, is_sync);
+        Ok(())
     }
 
     /// Plans the end of the sync that a disk begins now.
@@ -223,7 +236,7 @@ impl World<'_> {
     }
 
     fn fetched(&mut self, node: u64, group: GroupId, fetch: &Fetch) -> Held {
-        let Fetch { purpose, first, last, bytes_max } = *fetch;
+        let Fetch { purpose, first, .. } = *fetch;
         let disk = &mut self.node(node).disk;
         if disk.fault == Some(DiskFault::Read) {
             disk.fault = None;
@@ -231,26 +244,48 @@ impl World<'_> {
             self.fail(node, true);
             return Ok(());
         }
-        let runs = disk.image.read(group, first, last, bytes_max);
-        if runs.is_empty() {
-            // Entries that were replaced meanwhile are no longer there to be read.
-            let end = self.checks.logs.of(node, group).last();
-            if first <= end && first <= self.checks.cursors.committed(node, group) {
-                let what = format!("node {node}, group {group}: {fetch:?}");
-                return breach("what is fetched is on disk", what);
-            }
-        }
+        let mut result = disk.read(group, fetch);
+        self.check_read(node, group, first, &result)?;
         self.count(match purpose {
             FetchFor::Apply => Effect::FetchesForApply,
             FetchFor::Replica(_) => Effect::FetchesForPeers,
         });
         // A log that is compacted meanwhile: the state machine asks again.
-        let is_gone = runs.is_empty()
+        let is_gone = result.as_ref().is_ok_and(Vec::is_empty)
             || purpose == FetchFor::Apply && self.has(Class::ReadError) && self.random.one_in(16);
-        let result = if is_gone { Err(FetchError::Compacted { first }) } else { Ok(runs) };
+        if is_gone {
+            result = Err(FetchError::Compacted { first });
+        }
         self.touched.push(group);
         self.inputs.push(Input::Fetched { group, purpose, result });
         Ok(())
+    }
+
+    /// What is read is what was written; only a damaged disk may refuse, and entries that were
+    /// replaced meanwhile are not there.
+    fn check_read(
+        &self,
+        node: u64,
+        group: GroupId,
+        first: LogIndex,
+        result: &Result<Vec<EntryRun>, FetchError>,
+    ) -> Held {
+        let host = self.node_ref(node);
+        let on_disk = host.disk.image.group(group);
+        let is_right = match result {
+            Ok(runs) if runs.is_empty() => first > self.checks.cursors.committed(node, group),
+            Ok(runs) => on_disk.is_some_and(|on_disk| {
+                let stamp = on_disk.stamps.at(first.prev()).unwrap_or(Stamp::START);
+                let last = runs.last().map_or(first, EntryRun::last);
+                on_disk.stamps.at(last) == Some(runs.iter().fold(stamp, stamp_after))
+            }),
+            Err(_) => host.is_damaged,
+        };
+        if is_right {
+            return Ok(());
+        }
+        let what = format!("node {node}, group {group}, from {first}: {result:?}");
+        breach("what is read is what was written", what)
     }
 
     /// Gives a node all that was taken, and carries out what it wants.
@@ -289,8 +324,9 @@ impl World<'_> {
         for (group, change) in &turn.roles {
             self.role_changed(node, *group, change)?;
         }
-        if let Some(group) = turn.halted.first() {
-            let what = format!("node {node}, group {group}");
+        let is_halted = !turn.halted.is_empty();
+        if is_halted && !self.node(node).is_damaged {
+            let what = format!("node {node}, groups {:?}", turn.halted);
             return breach("a log that is whole can be read", what);
         }
         for frame in turn.frames {
@@ -310,6 +346,11 @@ impl World<'_> {
             let boot = self.node(node).boot;
             let fetch = Box::new(fetch);
             self.plan_event(after, Event::Fetched { node, boot, group, fetch });
+        }
+        if is_halted {
+            self.count(Effect::DamageHalts);
+            self.node(node).is_halted = true;
+            self.end(node, Ending::Kill, 0);
         }
         Ok(())
     }
@@ -414,7 +455,7 @@ impl World<'_> {
         let after = shard.busy_until - now;
         shard.applying.push_back(batch);
         let runs = shard.applying.iter().flat_map(|batch| &batch.runs);
-        let costs = runs.map(raft_core::EntryRun::cost);
+        let costs = runs.map(EntryRun::cost);
         let (waiting, largest) =
             costs.fold((0, 0), |(sum, largest), cost| (sum + cost, cost.max(largest)));
         if latency >= 100_000 {
