@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use types::{GroupId, LogIndex};
 
 use crate::breach::{Breach, breach};
+use crate::history::OperationId;
 use crate::queue::Boot;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct Attempt {
     pub(crate) floor: LogIndex,
     /// The newest entry of the group that anybody knew of when this was asked.
     pub(crate) group_floor: LogIndex,
+    /// Where it stands in the history.
+    pub(crate) record: OperationId,
 }
 
 /// Attempts under way, and the leaders that clients know of.
@@ -46,11 +49,14 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Begins an attempt; its number is what it writes and what it waits under.
-    pub(crate) fn begin(&mut self, attempt: Attempt) -> u64 {
+    /// A number for the next attempt: what it writes, and what it waits under.
+    pub(crate) const fn number(&mut self) -> u64 {
         self.last += 1;
-        self.open.insert(self.last, attempt);
         self.last
+    }
+
+    pub(crate) fn begin(&mut self, number: u64, attempt: Attempt) {
+        self.open.insert(number, attempt);
     }
 
     pub(crate) fn find(&mut self, attempt: u64) -> Option<&mut Attempt> {

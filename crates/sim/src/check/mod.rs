@@ -6,6 +6,7 @@ pub(crate) mod bounds;
 pub(crate) mod commits;
 pub(crate) mod cursors;
 pub(crate) mod elections;
+pub(crate) mod histories;
 pub(crate) mod isolation;
 pub(crate) mod logs;
 pub(crate) mod promises;
@@ -25,6 +26,7 @@ pub(crate) struct Checks {
     pub(crate) cursors: cursors::Cursors,
     pub(crate) writes: writes::Writes,
     pub(crate) reads: reads::Reads,
+    pub(crate) histories: histories::Histories,
 }
 
 impl Checks {
@@ -36,6 +38,7 @@ impl Checks {
             cursors: cursors::Cursors::new(plan),
             writes: writes::Writes::default(),
             reads: reads::Reads::new(plan),
+            histories: histories::Histories::default(),
         }
     }
 }

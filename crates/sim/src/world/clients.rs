@@ -45,7 +45,8 @@ impl World<'_> {
         let believed = self.clients.leader(group).filter(|_| !is_lost || self.is_calm);
         let node = redirect.or(believed).unwrap_or(any);
         let (floor, group_floor) = self.checks.reads.floors(group, key);
-        let attempt = self.clients.begin(Attempt {
+        let attempt = self.clients.number();
+        let begun = Attempt {
             group,
             key,
             kind,
@@ -56,7 +57,9 @@ impl World<'_> {
             is_cancelled: false,
             floor,
             group_floor,
-        });
+            record: self.checks.histories.invoke(attempt, group, key, kind),
+        };
+        self.clients.begin(attempt, begun);
         let transit = self.client_random.within(50, 500);
         let pause = if tries == 0 || redirect.is_some() { 0 } else { 20_000 * u64::from(tries) };
         self.plan_event(pause + transit, Event::Ask { node, attempt });
@@ -99,6 +102,7 @@ impl World<'_> {
     /// The node that was asked is down.
     pub(super) fn unreached(&mut self, attempt: u64) {
         if let Ok(attempt) = self.clients.end(attempt) {
+            self.refused(&attempt);
             self.clients.doubt(attempt.group);
             self.try_again(&attempt, None);
         }
@@ -108,6 +112,13 @@ impl World<'_> {
     pub(super) fn abandon(&mut self, node: u64) {
         for attempt in self.clients.abandon(node) {
             self.give_up(&attempt);
+        }
+    }
+
+    /// Nothing was done, and nothing will be; unless the client does not care any more, it is told.
+    fn refused(&mut self, attempt: &Attempt) {
+        if !attempt.is_cancelled {
+            self.checks.histories.refused(attempt.record);
         }
     }
 
@@ -140,6 +151,7 @@ impl World<'_> {
         if attempt.is_cancelled {
             return Ok(());
         }
+        self.checks.histories.written(attempt.record);
         self.checks.reads.written(&attempt, index)
     }
 
@@ -168,6 +180,7 @@ impl World<'_> {
                 if attempt.is_cancelled {
                     return Ok(());
                 }
+                self.checks.histories.read(attempt.record, value);
                 self.checks.reads.read(&attempt, index, applied, value)
             }
             (Answer::Uncertain, Kind::Write) => {
@@ -176,18 +189,21 @@ impl World<'_> {
             }
             (Answer::NotLeader { leader: NodeId(leader) }, _) => {
                 self.count(Effect::Refused);
+                self.refused(&attempt);
                 self.clients.believe(attempt.group, leader);
                 self.try_again(&attempt, Some(leader));
                 Ok(())
             }
             (Answer::NoLeader | Answer::UnknownGroup { .. }, _) => {
                 self.count(Effect::Refused);
+                self.refused(&attempt);
                 self.clients.doubt(attempt.group);
                 self.try_again(&attempt, None);
                 Ok(())
             }
             (Answer::Overloaded { .. }, _) => {
                 self.count(Effect::Overloaded);
+                self.refused(&attempt);
                 self.try_again(&attempt, None);
                 Ok(())
             }

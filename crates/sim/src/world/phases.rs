@@ -36,7 +36,8 @@ impl World<'_> {
         self.settle(&present)?;
         self.ask_everybody(&present)?;
         self.settle(&present)?;
-        self.check_idle(&present)
+        self.check_idle(&present)?;
+        self.checks.histories.check()
     }
 
     fn pass(&mut self, for_us: u64) -> Held {
