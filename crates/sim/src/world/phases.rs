@@ -66,7 +66,9 @@ impl World<'_> {
         }
         for node in 1..=self.plan.nodes {
             if !present.contains(&node) {
+                // Nor does it start again by what was planned before.
                 self.end(node, Ending::Power, 0);
+                self.node(node).is_halted = true;
                 continue;
             }
             let host = self.node(node);
