@@ -8,7 +8,6 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender};
 use hashbrown::HashMap;
 use multiraft::ApplyBatch;
 use types::{GroupId, LogIndex};
@@ -16,6 +15,7 @@ use types::{GroupId, LogIndex};
 use crate::call::{Applied, Reply};
 use crate::failure::{Alarm, Failure};
 use crate::messages::{ApplyJob, Fact};
+use crate::queue::{Receiver, Sender};
 use crate::state_machine::{ApplyEntries, Group};
 use crate::threads::panic_text;
 
@@ -31,7 +31,7 @@ pub(crate) struct ApplyWorker<G> {
 impl<G: Group> ApplyWorker<G> {
     /// Applies until it is told to stop or a state machine fails.
     pub(crate) fn run(mut self) {
-        while let Ok(ApplyJob::Work { worker, batches, roles }) = self.jobs.recv() {
+        while let ApplyJob::Work { worker, batches, roles } = self.jobs.recv() {
             let mut applied = Vec::with_capacity(batches.len());
             for batch in batches {
                 let group = batch.group;

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use codec::{Envelope, FrameLimits, decode_frame};
-use crossbeam_channel::Sender;
 use raft_core::MessageBody;
 use transport::{Events, Hello};
 use types::{BootId, NodeId, StoreId};
@@ -20,6 +19,7 @@ use crate::leaders::Leaders;
 use crate::log_writer::LogGauge;
 use crate::messages::{Inbound, LogJob};
 use crate::peers::{Incarnation, Peers};
+use crate::queue::Sender;
 
 /// What the link's calls reach.
 pub(crate) struct LinkDoor {
@@ -156,12 +156,12 @@ impl Events for LinkDoor {
 #[cfg(test)]
 mod tests {
     use codec::encode_frame;
-    use crossbeam_channel::{Receiver, unbounded};
     use raft_core::{EntryRun, Message, RunBody};
     use types::{Generation, GroupId, LogId, LogIndex, ReplicaId, Term};
 
     use super::*;
     use crate::EngineLimits;
+    use crate::queue::{Receiver, queue};
 
     const PEER: NodeId = NodeId(2);
 
@@ -173,8 +173,8 @@ mod tests {
 
     fn hall(workers: usize, frame_bytes_max: usize) -> Hall {
         let limits = EngineLimits::default();
-        let (senders, receivers) = (0..workers).map(|_| unbounded()).unzip();
-        let (log, log_end) = unbounded();
+        let (senders, receivers) = (0..workers).map(|_| queue()).unzip();
+        let (log, log_end) = queue();
         let door = LinkDoor {
             workers: senders,
             log,
@@ -212,13 +212,13 @@ mod tests {
 
     #[test]
     fn each_worker_gets_the_messages_of_its_groups() {
-        let hall = hall(3, 1 << 20);
+        let mut hall = hall(3, 1 << 20);
         let messages: Vec<Envelope> = (1..=20).map(heartbeat).collect();
         hall.door.frame(PEER, encode_frame(&messages));
         hall.door.dropped(PEER, encode_frame(&messages));
         let mut seen = Vec::new();
-        for (number, worker) in hall.workers.iter().enumerate() {
-            let (received, dropped) = (worker.recv().unwrap(), worker.recv().unwrap());
+        for (number, worker) in hall.workers.iter_mut().enumerate() {
+            let (received, dropped) = (worker.recv(), worker.recv());
             assert!(matches!(received, Inbound::Received { from: PEER, .. }));
             assert!(matches!(dropped, Inbound::Dropped { to: PEER, .. }));
             let groups = groups_of(&received);
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_or_held_is_dropped_and_counted() {
-        let hall = hall(1, 60);
+        let mut hall = hall(1, 60);
         hall.door.frame(PEER, Bytes::from_static(b"no frame"));
         hall.door.frame(PEER, encode_frame(&[heartbeat(1), heartbeat(2)]));
         hall.door.frame(PEER, encode_frame(&[heartbeat(3)]));
@@ -241,27 +241,27 @@ mod tests {
         let counts = &hall.door.counts;
         assert_eq!(counts.unreadable.load(Ordering::Relaxed), 1);
         assert_eq!(counts.overrun.load(Ordering::Relaxed), 2);
-        assert_eq!(groups_of(&hall.workers[0].recv().unwrap()), [3]);
+        assert_eq!(groups_of(&hall.workers[0].recv()), [3]);
         hall.door.frame(PEER, encode_frame(&[heartbeat(5)]));
-        assert_eq!(groups_of(&hall.workers[0].recv().unwrap()), [5]);
+        assert_eq!(groups_of(&hall.workers[0].recv()), [5]);
     }
 
     #[test]
     fn entries_are_refused_while_the_disk_is_behind() {
-        let hall = hall(1, 1 << 20);
+        let mut hall = hall(1, 1 << 20);
         hall.door.gauge.queue(usize::MAX / 2);
         let frame = encode_frame(&[append(1), heartbeat(2), append(3)]);
         hall.door.frame(PEER, frame.clone());
-        assert_eq!(groups_of(&hall.workers[0].recv().unwrap()), [2]);
+        assert_eq!(groups_of(&hall.workers[0].recv()), [2]);
         assert_eq!(hall.door.counts.appends_refused.load(Ordering::Relaxed), 2);
         // What this node itself could not send concerns no disk.
         hall.door.dropped(PEER, frame);
-        assert_eq!(groups_of(&hall.workers[0].recv().unwrap()).len(), 3);
+        assert_eq!(groups_of(&hall.workers[0].recv()).len(), 3);
     }
 
     #[test]
     fn a_peer_is_remembered_once_it_has_accepted_this_node() {
-        let hall = hall(1, 1 << 20);
+        let mut hall = hall(1, 1 << 20);
         let (store, boot) = (StoreId(5), BootId(1));
         let hello = Hello {
             cluster: types::ClusterId::new("c").unwrap(),
@@ -271,7 +271,7 @@ mod tests {
             digest: 0,
         };
         hall.door.admit(&hello).unwrap();
-        assert!(hall.log.is_empty());
+        assert!(!hall.log.has_more());
         hall.door.refused(Some(PEER), "not yet");
         assert_eq!(hall.door.peers.refusals().len(), 1);
         hall.door.up(PEER, store, boot);
@@ -280,7 +280,7 @@ mod tests {
         assert!(matches!(job, LogJob::Remember(PEER, who) if who == expected), "{job:?}");
         assert!(hall.door.peers.refusals().is_empty());
         hall.door.up(PEER, store, boot);
-        assert!(hall.log.is_empty(), "once is enough");
+        assert!(!hall.log.has_more(), "once is enough");
         assert!(hall.door.admit(&Hello { store: StoreId(6), ..hello }).is_err());
     }
 
@@ -289,6 +289,6 @@ mod tests {
         let hall = hall(1, 1 << 20);
         hall.door.alarm.raise(crate::Failure::Store { reason: "gone".into() });
         hall.door.frame(PEER, encode_frame(&[heartbeat(1)]));
-        assert!(hall.workers[0].is_empty());
+        assert!(!hall.workers[0].has_more());
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
-use crossbeam_channel::{Sender, TrySendError};
 use multiraft::{GroupStatus, LeaderView, Proposal};
 use parking_lot::Mutex;
 use raft_core::EntryHeader;
@@ -32,6 +31,7 @@ use crate::log_writer::LogGauge;
 use crate::messages::{ApplyJob, Fact, LogJob, ReadJob, Request};
 use crate::peers::Peers;
 use crate::planted::Planted;
+use crate::queue::{Sender, Unsent};
 use crate::shutdown::{ShutdownError, ShutdownLimits, Threads};
 use crate::{ProposeError, ReadError};
 
@@ -264,9 +264,9 @@ impl Inner {
     /// Queues a request for the group's worker.
     fn ask(&self, group: GroupId, request: Request) -> Result<(), ProposeError> {
         let worker = &self.workers[thread_of(group, self.workers.len())];
-        worker.requests.try_send(request).map_err(|error| match error {
-            TrySendError::Full(_) => ProposeError::Overloaded { budget: "inbox" },
-            TrySendError::Disconnected(_) => ProposeError::Stopped,
+        worker.requests.send(request).map_err(|error| match error {
+            Unsent::Full(_) => ProposeError::Overloaded { budget: "inbox" },
+            Unsent::Ended(_) => ProposeError::Stopped,
         })
     }
 
@@ -299,12 +299,12 @@ impl Inner {
             if part.is_empty() {
                 continue;
             }
-            let (request, error) = match worker.requests.try_send(Request::ProposeMany(part)) {
+            let (request, error) = match worker.requests.send(Request::ProposeMany(part)) {
                 Ok(()) => continue,
-                Err(TrySendError::Full(request)) => {
+                Err(Unsent::Full(request)) => {
                     (request, ProposeError::Overloaded { budget: "inbox" })
                 }
-                Err(TrySendError::Disconnected(request)) => (request, ProposeError::Stopped),
+                Err(Unsent::Ended(request)) => (request, ProposeError::Stopped),
             };
             request.into_replies().into_iter().for_each(|reply| reply.refuse(error));
         }

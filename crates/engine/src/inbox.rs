@@ -7,16 +7,17 @@
 //!
 //! Invariant: an input is taken once, and what a turn leaves is there for the next.
 
+use std::sync::Arc;
 use std::time::Instant;
 use std::vec;
 
-use crossbeam_channel::{Receiver, Select, Sender};
 use multiraft::{Fitness, GroupStatus, Input};
 use tokio::sync::oneshot;
 use types::{GroupId, LogIndex, Tick};
 
 use crate::call::Reply;
 use crate::messages::{Fact, FetchedEntries, Inbound, Request};
+use crate::queue::{Bell, Receiver, Sender, queue_on};
 
 /// The ends of a worker's queues that others hold.
 #[derive(Clone, Debug)]
@@ -26,12 +27,13 @@ pub(crate) struct WorkerDoor {
     pub(crate) requests: Sender<Request>,
 }
 
-/// The queues of one worker.
-#[derive(Clone, Debug)]
+/// The ends of a worker's queues that are its own, and what it sleeps on.
+#[derive(Debug)]
 pub(crate) struct Queues {
     facts: Receiver<Fact>,
     inbound: Receiver<Inbound>,
     requests: Receiver<Request>,
+    bell: Arc<Bell>,
 }
 
 /// A worker's queues, seen as the inputs of its turns.
@@ -50,31 +52,12 @@ pub(crate) struct Inbox {
 
 /// A worker's queues, both ends. `calls_max` bounds the calls that wait.
 pub(crate) fn queues(calls_max: usize) -> (WorkerDoor, Queues) {
-    let (fact_sender, facts) = crossbeam_channel::unbounded();
-    let (inbound_sender, inbound) = crossbeam_channel::unbounded();
-    let (request_sender, requests) = crossbeam_channel::bounded(calls_max);
+    let bell = Arc::<Bell>::default();
+    let (fact_sender, facts) = queue_on(Arc::clone(&bell), usize::MAX);
+    let (inbound_sender, inbound) = queue_on(Arc::clone(&bell), usize::MAX);
+    let (request_sender, requests) = queue_on(Arc::clone(&bell), calls_max);
     let door = WorkerDoor { facts: fact_sender, inbound: inbound_sender, requests: request_sender };
-    (door, Queues { facts, inbound, requests })
-}
-
-impl Queues {
-    /// What tells that one of the queues has something.
-    pub(crate) fn select(&self) -> Select<'_> {
-        let mut select = Select::new();
-        select.recv(&self.facts);
-        select.recv(&self.inbound);
-        select.recv(&self.requests);
-        select
-    }
-}
-
-/// Waits until a queue has something or `deadline` has come.
-pub(crate) fn wait(select: &mut Select<'_>, deadline: Option<Instant>) {
-    match deadline {
-        // Whether it was the deadline is seen by the clock.
-        Some(deadline) => drop(select.ready_deadline(deadline)),
-        None => drop(select.ready()),
-    }
+    (door, Queues { facts, inbound, requests, bell })
 }
 
 impl Inbox {
@@ -100,9 +83,19 @@ impl Inbox {
         self.tick = Some(now);
     }
 
-    /// Whether the last turn left a part of what it took from a queue.
-    pub(crate) fn has_more(&self) -> bool {
-        self.applied.len() > 0 || self.fetched.len() > 0
+    /// Waits until there is something for a turn, or `deadline` has come.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) {
+        // Whether it was the deadline is seen by the clock. What rang may have been taken already.
+        while !self.has_more() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            self.queues.bell.wait(deadline);
+        }
+    }
+
+    /// Whether there is anything, in a queue or left of what was taken from one.
+    fn has_more(&self) -> bool {
+        let Queues { facts, inbound, requests, .. } = &self.queues;
+        let waits = facts.has_more() || inbound.has_more() || requests.has_more();
+        waits || self.applied.len() > 0 || self.fetched.len() > 0
     }
 
     /// Whether the worker is to end.
@@ -116,8 +109,9 @@ impl Inbox {
     }
 
     /// The callers who wait in the queue, for a worker that ends: nothing of theirs was begun.
-    pub(crate) fn take_callers(&self) -> Vec<Reply> {
-        self.queues.requests.try_iter().flat_map(Request::into_replies).collect()
+    pub(crate) fn take_callers(&mut self) -> Vec<Reply> {
+        let requests = std::iter::from_fn(|| self.queues.requests.try_recv());
+        requests.flat_map(Request::into_replies).collect()
     }
 
     /// The next input that a fact holds.
@@ -129,7 +123,7 @@ impl Inbox {
             if let Some(FetchedEntries { group, purpose, result }) = self.fetched.next() {
                 return Some(Input::Fetched { group, purpose, result });
             }
-            match self.queues.facts.try_recv().ok()? {
+            match self.queues.facts.try_recv()? {
                 Fact::Persisted(ticket) => return Some(Input::Persisted(ticket)),
                 Fact::PeerStore(node, store) => return Some(Input::PeerStore { node, store }),
                 Fact::Applied(applied) => self.applied = applied.into_iter(),
@@ -141,8 +135,8 @@ impl Inbox {
         }
     }
 
-    fn next_request(&self) -> Option<Input<Reply>> {
-        Some(match self.queues.requests.try_recv().ok()? {
+    fn next_request(&mut self) -> Option<Input<Reply>> {
+        Some(match self.queues.requests.try_recv()? {
             Request::Propose(proposal) => Input::Propose(proposal),
             Request::ProposeMany(proposals) => Input::ProposeMany(proposals),
             Request::ProposeToGroup(group, data, reply) => {
@@ -166,7 +160,7 @@ impl Iterator for Inbox {
         if let Some(input) = self.next_fact() {
             return Some(input);
         }
-        if let Ok(inbound) = self.queues.inbound.try_recv() {
+        if let Some(inbound) = self.queues.inbound.try_recv() {
             // Taken, they no longer count against the inbox.
             return Some(match inbound {
                 Inbound::Received { from, messages, permit } => {
@@ -241,8 +235,8 @@ mod tests {
     fn calls_are_bounded_and_facts_are_not() {
         let (door, queues) = queues(1);
         let mut inbox = Inbox::new(queues);
-        door.requests.try_send(read(1)).unwrap();
-        assert!(door.requests.try_send(read(2)).is_err());
+        door.requests.send(read(1)).unwrap();
+        assert!(door.requests.send(read(2)).is_err());
         (0..1000).for_each(|ticket| door.facts.send(Fact::Persisted(BatchTicket(ticket))).unwrap());
         door.facts.send(Fact::Stop).unwrap();
         assert_eq!(inbox.take_callers().len(), 1);
@@ -253,8 +247,7 @@ mod tests {
     #[test]
     fn whoever_waits_is_woken_by_each_queue() {
         let (door, queues) = queues(1);
-        let mut inbox = Inbox::new(queues.clone());
-        let mut select = queues.select();
+        let mut inbox = Inbox::new(queues);
         let permit = Arc::new(Budget::new("b", 1).acquire(1).unwrap());
         let sends: [&dyn Fn(); 3] = [
             &|| door.facts.send(Fact::Wake).unwrap(),
@@ -263,11 +256,11 @@ mod tests {
         ];
         for send in sends {
             send();
-            wait(&mut select, None);
+            inbox.wait(None);
             assert!(inbox.by_ref().count() <= 1);
         }
         // And by the deadline, with nothing in any of them.
-        wait(&mut select, Some(Instant::now()));
+        inbox.wait(Some(Instant::now()));
         assert_eq!(inbox.by_ref().count(), 0);
     }
 }

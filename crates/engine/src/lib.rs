@@ -148,6 +148,7 @@ mod log_writer;
 mod messages;
 mod peers;
 mod planted;
+mod queue;
 mod shutdown;
 mod start;
 mod state_machine;

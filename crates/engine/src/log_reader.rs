@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
 use raft_core::{Fetch, FetchError};
 use storage_redb::{FetchRequest, ReadError, Reader};
 use types::GroupId;
 
 use crate::failure::{Alarm, Failure};
 use crate::messages::{Fact, FetchedEntries, ReadJob};
+use crate::queue::{Receiver, Sender};
 
 /// What the log reader owns.
 pub(crate) struct LogReader {
@@ -24,8 +24,8 @@ pub(crate) struct LogReader {
 
 impl LogReader {
     /// Reads until it is told to stop or the store fails.
-    pub(crate) fn run(self) {
-        while let Ok(ReadJob::Fetch { worker, fetches }) = self.jobs.recv() {
+    pub(crate) fn run(mut self) {
+        while let ReadJob::Fetch { worker, fetches } = self.jobs.recv() {
             match self.fetch(fetches) {
                 Ok(fetched) => {
                     // A worker that has ended does not want to know.

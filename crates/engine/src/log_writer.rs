@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use codec::{Item, WriteBatch};
-use crossbeam_channel::{Receiver, Sender};
 use multiraft::BatchTicket;
 use storage_redb::{Store, StoreError};
 use types::NodeId;
@@ -23,6 +22,7 @@ use crate::limits::EngineLimits;
 use crate::messages::{Fact, LogJob};
 use crate::peers::Incarnation;
 use crate::planted::Planted;
+use crate::queue::{Receiver, Sender};
 
 /// How large the log is and how much waits to be written, for the doors.
 #[derive(Debug)]
@@ -143,11 +143,12 @@ impl LogWriter {
     /// Writes until it is told to stop or the store fails.
     pub(crate) fn run(mut self) {
         let mut filling = Filling::default();
-        while let Ok(job) = self.jobs.recv() {
-            filling.take(job);
+        loop {
+            let mut next = Some(self.jobs.recv());
             // What comes while this is taken waits for the next commit.
-            for job in self.jobs.try_iter().take(self.jobs.len()) {
+            while let Some(job) = next {
                 filling.take(job);
+                next = self.jobs.recv_taken();
             }
             if let Err(error) = self.write(&mut filling) {
                 return self.alarm.raise(Failure::Store { reason: error.to_string() });

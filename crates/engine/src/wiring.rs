@@ -12,7 +12,6 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use hashbrown::HashMap;
 use multiraft::{GroupSpec, NodeLoop};
 use parking_lot::Mutex;
@@ -41,6 +40,7 @@ use crate::log_writer::{LogGauge, LogWriter};
 use crate::messages::{ApplyJob, Fact, LogJob, ReadJob};
 use crate::peers::Peers;
 use crate::planted::Planted;
+use crate::queue::{Receiver, Sender, queue};
 use crate::shutdown::{ShutdownLimits, Threads};
 use crate::start::StartError;
 use crate::state_machine::Group;
@@ -76,9 +76,8 @@ pub(crate) struct Plan {
     pub(crate) handle: Handle,
 }
 
-/// The ends of all queues that the threads read from.
+/// The ends of the queues that workers fill.
 struct Ends {
-    workers: Vec<Queues>,
     log: Receiver<LogJob>,
     appliers: Vec<Receiver<ApplyJob>>,
     reader: Receiver<ReadJob>,
@@ -98,7 +97,7 @@ impl Plan {
         states: Vec<(GroupId, G)>,
     ) -> Result<Engine, StartError> {
         let clock = Clock::start(self.tick);
-        let (inner, ends) = self.connect(&store, clock, link)?;
+        let (inner, queues, ends) = self.connect(&store, clock, link)?;
         let engine = Engine { inner: Arc::new(inner) };
         let inner = &*engine.inner;
         let facts: Vec<Sender<Fact>> =
@@ -111,8 +110,8 @@ impl Plan {
             woken.iter().for_each(|worker| drop(worker.send(Fact::Wake)));
         });
         // Dropping the engine ends those threads that were started before one could not be.
-        let others = spawn_others(inner, &facts, store, states, &ends)?;
-        let workers = spawn_workers(inner, clock, nodes, to_found, ends.workers)?;
+        let others = spawn_others(inner, &facts, store, states, ends)?;
+        let workers = spawn_workers(inner, clock, nodes, to_found, queues)?;
         *inner.threads.lock() = Threads { workers, others };
         tracing::info!(node = %inner.node, store = %inner.store, "the engine runs");
         Ok(engine)
@@ -124,15 +123,15 @@ impl Plan {
         store: &Store,
         clock: Clock,
         link: LinkChoice,
-    ) -> Result<(Inner, Ends), StartError> {
+    ) -> Result<(Inner, Vec<Queues>, Ends), StartError> {
         let raw = *self.limits.raw();
         let alarm = Arc::new(Alarm::new());
         let (doors, worker_ends): (Vec<_>, Vec<_>) =
             (0..self.threads.workers).map(|_| queues(raw.inbox_calls_max)).unzip();
         let (appliers, applier_ends): (Vec<_>, Vec<_>) =
-            (0..self.threads.appliers).map(|_| unbounded()).unzip();
-        let (log, log_end) = unbounded();
-        let (reader, reader_end) = unbounded();
+            (0..self.threads.appliers).map(|_| queue()).unzip();
+        let (log, log_end) = queue();
+        let (reader, reader_end) = queue();
         let peers = Arc::new(Peers::new(self.node, store.peers()));
         let counts = Arc::new(DoorCounts::default());
         let gauge = Arc::new(LogGauge::new(store.log_bytes(), &self.limits));
@@ -190,9 +189,8 @@ impl Plan {
             is_ending: AtomicBool::new(false),
             ended,
         };
-        let ends =
-            Ends { workers: worker_ends, log: log_end, appliers: applier_ends, reader: reader_end };
-        Ok((inner, ends))
+        let ends = Ends { log: log_end, appliers: applier_ends, reader: reader_end };
+        Ok((inner, worker_ends, ends))
     }
 }
 
@@ -216,7 +214,7 @@ fn spawn_others<G: Group>(
     facts: &[Sender<Fact>],
     store: Store,
     states: Vec<(GroupId, G)>,
-    ends: &Ends,
+    ends: Ends,
 ) -> Result<Vec<Running>, StartError> {
     let mut threads = Vec::new();
     let mut spawn = |name: String, body: Box<dyn FnOnce() + Send>| {
@@ -229,21 +227,21 @@ fn spawn_others<G: Group>(
     for (group, state) in states {
         shares[thread_of(group, ends.appliers.len())].insert(group, state);
     }
-    for (number, (groups, jobs)) in shares.into_iter().zip(&ends.appliers).enumerate() {
-        let (jobs, facts, alarm) = (jobs.clone(), facts.to_vec(), inner.alarm.clone());
+    for (number, (groups, jobs)) in shares.into_iter().zip(ends.appliers).enumerate() {
+        let (facts, alarm) = (facts.to_vec(), inner.alarm.clone());
         let worker = ApplyWorker { groups, jobs, facts, alarm };
         spawn(format!("mr-apply-{number}"), Box::new(move || worker.run()))?;
     }
     let reader = LogReader {
         reader: store.reader(),
-        jobs: ends.reader.clone(),
+        jobs: ends.reader,
         facts: facts.to_vec(),
         alarm: inner.alarm.clone(),
     };
     spawn("mr-log-reader".to_owned(), Box::new(move || reader.run()))?;
     let writer = LogWriter {
         store,
-        jobs: ends.log.clone(),
+        jobs: ends.log,
         facts: facts.to_vec(),
         gauge: inner.gauge.clone(),
         disk: inner.disk.clone(),

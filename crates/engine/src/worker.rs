@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
 use multiraft::{Answer, ApplyBatch, GroupSpec, HaltReason, Input, NodeLoop, RoleChange, Turn};
 use transport::{Class, Link};
 use types::{GroupId, NodeId, Tick};
@@ -16,10 +15,11 @@ use crate::call::{ReadPermit, Reply};
 use crate::clock::Clock;
 use crate::disk_watch::DiskWatch;
 use crate::failure::{Alarm, Failure};
-use crate::inbox::{Inbox, Queues, wait};
+use crate::inbox::{Inbox, Queues};
 use crate::leaders::Leaders;
 use crate::log_writer::{LogGauge, batch_bytes};
 use crate::messages::{ApplyJob, LogJob, ReadJob};
+use crate::queue::Sender;
 use crate::{ProposeError, RoutingTable};
 
 /// What a worker owns, and whom it hands things to.
@@ -43,15 +43,12 @@ impl Worker {
     /// Founds `foundings` as soon as their founders are known, then serves until it is told to stop
     /// or the engine fails.
     pub(crate) fn run(mut self, queues: Queues, foundings: Vec<GroupSpec>) {
-        let mut inbox = Inbox::new(queues.clone());
-        let mut select = queues.select();
+        let mut inbox = Inbox::new(queues);
         let first = self.node.turn(foundings.into_iter().map(Input::AddGroup));
         self.carry_out(first);
         let mut tick = Tick(0);
         while !self.alarm.is_failed() && !inbox.must_stop() {
-            if !inbox.has_more() {
-                wait(&mut select, self.clock.moment(tick.after(1)));
-            }
+            inbox.wait(self.clock.moment(tick.after(1)));
             let now = self.clock.now();
             if now > tick {
                 tick = now;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use bytes::Bytes;
-use crossbeam_channel::Receiver;
 use engine::{EngineLimits, ProposeError, RawEngineLimits, ReadError};
+use parking_lot::Mutex;
 use raft_core::Limits;
 use tokio::runtime::Handle;
 use transport::{Class, Link, LinkCounters, Stopped};
@@ -101,7 +102,7 @@ async fn a_full_log_refuses_writes_and_still_allows_reads() {
 
 /// A link whose sender stands still until the other end of `open` is dropped.
 struct Stuck {
-    open: Receiver<()>,
+    open: Mutex<Receiver<()>>,
     is_stuck: Arc<AtomicBool>,
 }
 
@@ -109,7 +110,7 @@ impl Link for Stuck {
     fn send(&self, _to: NodeId, _body: Bytes, _class: Class) {
         self.is_stuck.store(true, Ordering::Relaxed);
         // Nothing is ever sent: it ends with an error, when the test lets go.
-        let _ = self.open.recv();
+        let _ = self.open.lock().recv();
     }
 
     fn counters(&self) -> LinkCounters {
@@ -127,10 +128,10 @@ async fn a_worker_that_stands_still_fills_its_inbox_and_nothing_else() {
     let mut cluster = Cluster::start(2, 1);
     cluster.await_leaders().await;
     cluster.stop(NodeId(1)).await;
-    let (hold, open_end) = crossbeam_channel::bounded(0);
+    let (hold, open_end) = sync_channel(0);
     let (store, restored) = open(&cluster.nodes[0].disk, NodeId(1));
     let is_stuck = Arc::new(AtomicBool::new(false));
-    let link = Stuck { open: open_end, is_stuck: is_stuck.clone() };
+    let link = Stuck { open: Mutex::new(open_end), is_stuck: is_stuck.clone() };
     let engine = builder(NodeId(1), &table(2, 1))
         .store(store, restored)
         .limits(limits(|raw| raw.inbox_calls_max = 3))
