@@ -1,4 +1,4 @@
-//! CPU time of this thread and of this process.
+//! CPU time of this thread and of this process, and how often its threads changed places.
 
 use std::time::Duration;
 
@@ -20,6 +20,21 @@ fn cpu_time(clock: ClockId) -> Duration {
     Duration::try_from(clock_gettime(clock)).expect("nobody has used negative time")
 }
 
+/// How often threads of this process that live now were put aside for others, of their own will or
+/// not; none where the system does not tell.
+pub(crate) fn context_switches() -> Option<u64> {
+    let mut switches = 0;
+    for task in std::fs::read_dir("/proc/self/task").ok()? {
+        // A thread that has ended meanwhile is not counted.
+        let Ok(status) = std::fs::read_to_string(task.ok()?.path().join("status")) else {
+            continue;
+        };
+        let counts = status.lines().filter_map(|line| line.split_once("voluntary_ctxt_switches:"));
+        switches += counts.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum::<u64>();
+    }
+    Some(switches)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,6 +47,19 @@ mod tests {
             sum = std::hint::black_box(sum + 1);
         }
         assert!(thread_cpu_time() > thread && process_cpu_time() > process);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn whoever_waits_for_another_thread_changes_places_with_it() {
+        let before = context_switches().unwrap();
+        let (to, from) = std::sync::mpsc::sync_channel(0);
+        let other =
+            std::thread::spawn(move || (0..100).for_each(|number| to.send(number).unwrap()));
+        assert_eq!(from.iter().sum::<i32>(), 4950);
+        let after = context_switches().unwrap();
+        other.join().unwrap();
+        assert!(after > before, "{before} and {after}");
     }
 
     #[test]

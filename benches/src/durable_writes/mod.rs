@@ -152,6 +152,10 @@ impl Results {
         self.detail("p50_us", p50);
         self.detail("p99_us", p99);
         self.detail("cpu_us_per_write", run.took.cpu.as_secs_f64() * 1e6 / writes);
+        if let Some(switches) = run.took.switches {
+            #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
+            self.detail("switches_per_write", switches as f64 / writes);
+        }
         // Every write is in three logs.
         self.detail("entries_per_sync", writes * 3.0 / syncs);
         self.detail("syncs_per_s_and_node", syncs / 3.0 / wall);

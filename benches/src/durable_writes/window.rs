@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::clock::process_cpu_time;
+use crate::clock::{context_switches, process_cpu_time};
 
 /// Tells everybody who proposes how far the run is.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(crate) struct Took {
     pub(crate) wall: Duration,
     /// User and system, of all threads.
     pub(crate) cpu: Duration,
+    /// Of all threads, where the system tells.
+    pub(crate) switches: Option<u64>,
 }
 
 impl Window {
@@ -39,12 +41,15 @@ impl Window {
     pub(crate) fn pass<T>(&self, times: Times, mut edge: impl FnMut() -> T) -> (Took, T, T) {
         debug_assert_eq!(self.phase.load(Ordering::Relaxed), WARMING_UP);
         std::thread::sleep(times.warm_up);
+        let switches = context_switches();
         let (start, cpu, before) = (Instant::now(), process_cpu_time(), edge());
         self.phase.store(OPEN, Ordering::Relaxed);
         std::thread::sleep(times.open);
         self.phase.store(CLOSED, Ordering::Relaxed);
-        let took = Took { wall: start.elapsed(), cpu: process_cpu_time() - cpu };
-        (took, before, edge())
+        let (wall, cpu) = (start.elapsed(), process_cpu_time() - cpu);
+        let after = edge();
+        let switches = context_switches().zip(switches).map(|(after, before)| after - before);
+        (Took { wall, cpu, switches }, before, after)
     }
 }
 
