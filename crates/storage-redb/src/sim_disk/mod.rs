@@ -116,11 +116,15 @@ impl SimDisk {
         self.state.lock().cut_in_syncs = Some(syncs);
     }
 
-    /// Takes back a cut that has not struck yet.
+    /// Takes back cuts and failures that have not struck yet.
     pub fn keep_power(&self) {
         let mut state = self.state.lock();
         state.cut_in = None;
         state.cut_in_syncs = None;
+        state.write_fault_in = None;
+        state.sync_fault_in = None;
+        state.read_fault_in = None;
+        state.look_fault_in = None;
     }
 
     /// Cuts the power at once.
@@ -338,11 +342,11 @@ impl StorageBackend for SimDisk {
         if state.is_dark {
             return Err(dark());
         }
+        state.current.resize(len);
         state.unsynced.push(Change::Length(len));
         if !state.is_powered() {
             return Err(dark());
         }
-        state.current.resize(len);
         state.counters.writes += 1;
         Ok(())
     }

@@ -1,11 +1,13 @@
-//! Cuts the power of a store at random writes and syncs, again and again, and compares what comes
-//! back with what was acknowledged: all of it is there, and of the batch in flight all or nothing.
+//! Ends a store at random writes and syncs, again and again: by cutting the power, by killing the
+//! process, by a disk that fails, on disks that are full and on others; and compares what comes back
+//! with what was acknowledged: all of it is there, and of the batch in flight all or nothing.
 //!
 //! A failure names its seed; `POWER_CUT_SEED=n cargo test -p storage-redb --test power_cut` runs
 //! that one alone.
 #![allow(clippy::unwrap_used, reason = "this is all test code, in functions that are no tests")]
 
 mod model;
+mod seen;
 mod workload;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,20 +15,25 @@ use std::thread;
 
 use codec::{Restored, WriteBatch};
 use storage_redb::sim_disk::SimDisk;
-use storage_redb::{Identity, OpenError, Store, StoreCounters, StoreError, StoreOptions};
+use storage_redb::{CommitPhases, Identity, OpenError, Store, StoreError, StoreOptions};
 use types::{BootId, ClusterId, NodeId, StoreId};
 
 use model::Model;
+use seen::{Kinds, Seen};
 use workload::Dice;
 
 /// How many cuts a run has at least.
-const CUTS_MIN: u64 = 5000;
+const CUTS_MIN: u64 = 20_000;
 /// How many cuts one disk lives through before the next seed starts with an empty one.
 const CUTS_PER_DISK: u64 = 25;
 /// The power goes at one of that many operations from the start on,
 const OPERATIONS_MAX: u64 = 200;
 /// or at one of that many syncs.
 const SYNCS_MAX: u64 = 20;
+/// An opening takes about that many operations.
+const OPERATIONS_OF_AN_OPENING: u64 = 24;
+/// About as much as the reserve: some commits find room for a while, others none.
+const NEARLY_FULL_BYTES: u64 = 6_000_000;
 
 #[test]
 fn nothing_acknowledged_is_lost_and_no_batch_is_half_there() {
@@ -57,56 +64,6 @@ fn nothing_acknowledged_is_lost_and_no_batch_is_half_there() {
     seen.assert_everything_happened();
 }
 
-/// What happened, to see that the test tests what it says.
-#[derive(Clone, Copy, Default, Debug)]
-struct Seen {
-    cuts: u64,
-    cuts_in_recovery: u64,
-    cuts_in_creation: u64,
-    clean_reopens: u64,
-    lost_in_flight: u64,
-    kept_in_flight: u64,
-    acknowledged: u64,
-    store: StoreCounters,
-}
-
-impl Seen {
-    fn add(&mut self, other: &Self) {
-        self.cuts += other.cuts;
-        self.cuts_in_recovery += other.cuts_in_recovery;
-        self.cuts_in_creation += other.cuts_in_creation;
-        self.clean_reopens += other.clean_reopens;
-        self.lost_in_flight += other.lost_in_flight;
-        self.kept_in_flight += other.kept_in_flight;
-        self.acknowledged += other.acknowledged;
-        self.add_store(other.store);
-    }
-
-    fn add_store(&mut self, store: StoreCounters) {
-        self.store.commits += store.commits;
-        self.store.records_written += store.records_written;
-        self.store.record_bytes_written += store.record_bytes_written;
-        self.store.records_deleted += store.records_deleted;
-        self.store.runs_moved += store.runs_moved;
-        self.store.checkpoints_written += store.checkpoints_written;
-        self.store.checkpoint_bytes_written += store.checkpoint_bytes_written;
-        self.store.pages_deleted += store.pages_deleted;
-    }
-
-    fn assert_everything_happened(&self) {
-        let per_cut = |count: u64| count as f64 / self.cuts as f64;
-        assert!(self.cuts_in_creation > 10 && self.clean_reopens > 10, "{self:?}");
-        assert!(per_cut(self.cuts_in_recovery) > 0.1, "{self:?}");
-        assert!(per_cut(self.lost_in_flight) > 0.1, "{self:?}");
-        assert!(per_cut(self.kept_in_flight) > 0.02, "{self:?}");
-        assert!(per_cut(self.acknowledged) > 2.0, "{self:?}");
-        assert!(per_cut(self.store.records_deleted) > 0.5, "{self:?}");
-        assert!(per_cut(self.store.runs_moved) > 0.1, "{self:?}");
-        assert!(per_cut(self.store.checkpoints_written) > 0.5, "{self:?}");
-        assert!(per_cut(self.store.pages_deleted) > 0.1, "{self:?}");
-    }
-}
-
 /// One disk, from its creation through many cuts.
 struct Story {
     seed: u64,
@@ -117,6 +74,8 @@ struct Story {
     model: Model,
     /// What may be there instead: the same with what was in flight when the power went.
     in_flight: Option<Model>,
+    /// The items of the last commit.
+    kinds: Kinds,
     store_id: Option<StoreId>,
     boot: BootId,
     seen: Seen,
@@ -133,6 +92,7 @@ impl Story {
             options,
             model: Model::default(),
             in_flight: None,
+            kinds: Kinds::default(),
             store_id: None,
             boot: BootId(0),
             seen: Seen::default(),
@@ -169,51 +129,97 @@ impl Story {
         }
     }
 
-    /// Works until the power goes.
+    /// Works until the end.
     fn live(&mut self, mut store: Store) {
-        if self.dice.once_in(2) {
-            self.disk.cut_power_in(self.dice.below(OPERATIONS_MAX));
-        } else {
-            self.disk.cut_power_in_syncs(self.dice.below(SYNCS_MAX));
-        }
+        let mut is_to_fail = self.plan_the_end();
+        let mut is_low = false;
         while !self.disk.is_dark() {
             if self.dice.once_in(12) {
                 self.seen.add_store(store.counters());
                 drop(store);
-                if self.disk.is_dark() {
-                    break;
-                }
-                let Ok((reopened, restored)) = self.open() else { break };
+                let Ok((reopened, restored)) = self.open_again(is_to_fail) else { break };
                 store = reopened;
                 self.check(&mut store, &restored).unwrap_or_else(|what| {
                     panic!("seed {}, reopened after a clean end: {what}", self.seed)
                 });
                 self.seen.clean_reopens += 1;
+                // A failure may have struck when the store was dropped, which nobody hears of.
+                self.disk.keep_power();
+                is_to_fail = self.plan_the_end();
             }
+            if self.dice.once_in(8) {
+                self.fill_or_empty();
+            }
+            let reserve = self.disk.reserve_bytes();
+            let before = (self.disk.counters().bytes_written, store.counters().room_bytes_asked);
             let done = self.step(&mut store);
+            is_low = store.disk_space().is_low;
+            let written = self.disk.counters().bytes_written - before.0;
+            let asked = store.counters().room_bytes_asked - before.1;
+            assert!(written <= asked, "seed {}: {written} bytes of {asked}", self.seed);
+            self.seen.reserves_given_up += u64::from(self.disk.reserve_bytes() < reserve);
+            self.seen.reserves_made_again += u64::from(self.disk.reserve_bytes() > reserve);
             match (done, self.in_flight.take()) {
-                (Ok(()), Some(model)) => {
-                    self.model = model;
-                    self.seen.acknowledged += 1;
-                }
+                (Ok(()), Some(model)) => self.acknowledge(model),
                 (Ok(()), None) => {}
-                (Err(StoreError::Disk { .. }), in_flight) => {
-                    assert!(self.disk.is_dark(), "seed {}: an error without a cause", self.seed);
+                (Err(StoreError::DiskFull { needed, free }), _) => {
+                    assert!(needed > free && is_low, "seed {}: {needed} {free}", self.seed);
+                    self.seen.refused_commits += 1;
+                }
+                (Err(StoreError::Disk { source, .. }), in_flight) => {
+                    let has_cause = self.disk.is_dark() || is_to_fail;
+                    assert!(has_cause, "seed {}: {source}", self.seed);
                     self.in_flight = in_flight;
+                    self.seen.items_in_flight.add(&self.kinds);
                     let again = store.commit(&[]);
                     assert!(matches!(again, Err(StoreError::Poisoned { .. })));
                     self.seen.add_store(store.counters());
+                    self.seen.failed_disks += u64::from(!self.disk.is_dark());
                     break;
                 }
                 (Err(error), _) => panic!("seed {}: {error}", self.seed),
             }
         }
         self.seen.cuts += 1;
+        self.seen.cuts_on_a_full_disk += u64::from(is_low);
+    }
+
+    /// Decides when and how it ends; returns whether the disk is to fail rather than to go dark.
+    fn plan_the_end(&mut self) -> bool {
+        let end = self.dice.below(8);
+        match end {
+            0..4 => self.disk.cut_power_in(self.dice.below(OPERATIONS_MAX)),
+            4..6 => self.disk.cut_power_in_syncs(self.dice.below(SYNCS_MAX)),
+            6 => self.disk.fail_write_in(self.dice.below(OPERATIONS_MAX)),
+            _ => self.disk.fail_sync_in(self.dice.below(SYNCS_MAX)),
+        }
+        end >= 6
+    }
+
+    fn acknowledge(&mut self, model: Model) {
+        self.model = model;
+        self.seen.acknowledged += 1;
+        let two = self.options.raw().commit_phases == CommitPhases::Two;
+        self.seen.acknowledged_in_two_phases += u64::from(two);
+        self.seen.acknowledged_items.add(&self.kinds);
+    }
+
+    /// Others take room on the disk, or make some.
+    fn fill_or_empty(&mut self) {
+        if self.options.raw().disk_reserve_bytes == 0 {
+            // Nobody would ask: a full disk is a failed disk then.
+            self.disk.unlimit();
+        } else if self.dice.once_in(2) {
+            self.disk.leave_free(self.dice.below(NEARLY_FULL_BYTES));
+        } else {
+            self.disk.leave_free(self.dice.below(3) * 20_000_000);
+        }
     }
 
     /// One call or two; whatever it makes durable is in `in_flight` when it is called.
     fn step(&mut self, store: &mut Store) -> Result<(), StoreError> {
         let mut next = self.model.clone();
+        self.kinds = Kinds::default();
         match self.dice.below(16) {
             0 => {
                 next.promise_max_ms = self.dice.below(1000);
@@ -242,31 +248,37 @@ impl Story {
             next.release(group, up_to, configuration);
         }
         let batches = workload::batches(&mut self.dice, &mut next);
+        self.kinds = Kinds::of(&batches);
         self.in_flight = Some(next);
         store.commit(&batches)
     }
 
     /// Puts the power back, and cuts it again while the store recovers, until it is open.
     fn recover(&mut self) -> Store {
-        loop {
-            self.disk = self.disk.restart(self.dice.next());
+        for recovery in 0.. {
+            self.disk = if self.dice.once_in(4) {
+                self.seen.kills += 1;
+                self.disk.survive_kill()
+            } else {
+                self.disk.restart(self.dice.next())
+            };
             if self.dice.once_in(3) {
-                self.disk.cut_power_in(self.dice.below(12));
+                self.disk.cut_power_in(self.dice.below(OPERATIONS_OF_AN_OPENING));
             }
-            let opened = self.open();
+            let opened = self.open_again(false);
             if self.disk.is_dark() {
                 drop(opened);
                 self.seen.cuts += 1;
                 self.seen.cuts_in_recovery += 1;
+                self.seen.cuts_in_second_recovery += u64::from(recovery > 0);
                 continue;
             }
             self.disk.keep_power();
-            let (mut store, restored) = opened.unwrap_or_else(|error| {
-                panic!("seed {}: the store does not open: {error}", self.seed)
-            });
+            let Ok((mut store, restored)) = opened else { unreachable!("the disk is not dark") };
             self.settle(&mut store, &restored);
             return store;
         }
+        unreachable!("the power stays on some time")
     }
 
     /// Finds out whether what was in flight is there.
@@ -285,14 +297,36 @@ impl Story {
         }
     }
 
+    /// Opens the store where there is one; should the disk be too full for that, with more room.
+    fn open_again(&mut self, is_to_fail: bool) -> Result<(Store, Vec<Restored>), OpenError> {
+        loop {
+            match self.open() {
+                Err(OpenError::DiskFull { .. }) => {
+                    self.seen.refused_openings += 1;
+                    self.disk.unlimit();
+                }
+                Err(error) => {
+                    let has_cause = self.disk.is_dark() || is_to_fail;
+                    assert!(has_cause, "seed {}: the store does not open: {error}", self.seed);
+                    return Err(error);
+                }
+                Ok(opened) => return Ok(opened),
+            }
+        }
+    }
+
     fn open(&mut self) -> Result<(Store, Vec<Restored>), OpenError> {
         let cluster = ClusterId::new("test").unwrap();
         let identity = Identity { cluster, node: NodeId(1) };
         if self.dice.once_in(4) {
             self.options = workload::options(&mut self.dice);
         }
+        if self.options.raw().disk_reserve_bytes == 0 {
+            self.disk.unlimit();
+        }
         let opened = Store::open_backend(self.disk.clone(), &identity, self.options)?;
         assert!(opened.0.boot_id() > self.boot, "seed {}: the boot id does not rise", self.seed);
+        assert_eq!(self.disk.counters().refused_writes, 0, "seed {}", self.seed);
         self.boot = opened.0.boot_id();
         Ok(opened)
     }
@@ -307,7 +341,7 @@ impl Story {
             return Err(format!("peers are {:?}", store.peers()));
         }
         let mut model = self.model.clone();
-        model.settle_releases(restored);
+        let releases_taken = model.settle_releases(restored);
         let wanted = model.restored();
         if let Some((found, wanted)) = restored.iter().zip(&wanted).find(|(f, w)| f != w) {
             return Err(format!("found {found:?}, expected {wanted:?}"));
@@ -324,6 +358,7 @@ impl Story {
             }
         }
         self.model = model;
+        self.seen.releases_taken += releases_taken;
         Ok(())
     }
 }

@@ -147,8 +147,9 @@ impl Model {
     }
 
     /// Takes what a store gave back as the word on which releases took effect; the others are
-    /// forgotten, as the store has forgotten them.
-    pub(crate) fn settle_releases(&mut self, restored: &[Restored]) {
+    /// forgotten, as the store has forgotten them. Returns how many took effect.
+    pub(crate) fn settle_releases(&mut self, restored: &[Restored]) -> u64 {
+        let mut taken_count = 0;
         for (id, group) in &mut self.groups {
             let Some(replica) = &mut group.replica else { continue };
             let releases = std::mem::take(&mut replica.releases);
@@ -158,8 +159,10 @@ impl Model {
             let mut taken = releases.iter().filter(|(up_to, _)| found.replica.base == *up_to);
             if let Some((up_to, configuration)) = taken.next() {
                 replica.compact(*up_to, configuration);
+                taken_count += 1;
             }
         }
+        taken_count
     }
 
     /// What the store is to give back for the groups.

@@ -53,7 +53,8 @@ pub(crate) fn options(dice: &mut Dice) -> StoreOptions {
         checkpoint_page_bytes_max: 1 + usize::try_from(dice.below(3)).unwrap() * 500,
         superseded_checkpoints_max: usize::try_from(dice.below(8)).unwrap(),
         disk_reserve_bytes: [0, 4 << 20][usize::try_from(dice.below(2)).unwrap()],
-        commit_phases: CommitPhases::One,
+        commit_phases: [CommitPhases::One, CommitPhases::One, CommitPhases::Two]
+            [usize::try_from(dice.below(3)).unwrap()],
     };
     StoreOptions::new(raw).unwrap()
 }
