@@ -132,16 +132,31 @@ fn a_majority_of_all_voters_elects_and_one_vote_less_does_not() {
     }
 }
 
-/// 5.2: one answer of a voter counts, however often it comes.
+/// 5.2: each voter has one vote, however often it answers; its first answer stands.
 #[test]
-fn a_vote_that_comes_twice_counts_once() {
+fn a_voter_that_answers_twice_counts_once() {
     let mut cluster = Cluster::new(5);
     make_candidate(&mut cluster);
     said_durably(&mut cluster, 1);
-    let vote = || message(2, 1, 1, MessageBody::VoteResponse { granted: true });
-    cluster.node(1).step(vote()).unwrap();
-    cluster.node(1).step(vote()).unwrap();
-    assert_eq!(cluster.node(1).role(), Role::Candidate, "two of five, one of them twice");
+    for (n, granted) in [(2, true), (2, true), (3, false), (3, true)] {
+        cluster.node(1).step(message(n, 1, 1, MessageBody::VoteResponse { granted })).unwrap();
+    }
+    assert_eq!(cluster.node(1).role(), Role::Candidate, "two of five: itself and 2");
+}
+
+/// Figure 2, rules for followers: the election timeout runs from the last word of a leader, or from
+/// the vote that was granted last. Who refuses a vote waits no longer for it.
+#[test]
+fn granting_a_vote_puts_the_own_election_off_and_refusing_does_not() {
+    for (last, is_granted) in [((1, 0), true), ((0, 0), false)] {
+        let mut cluster = Cluster::with_logs(4, &[&[], &[], &[]]);
+        let node = cluster.node(2);
+        let due = node.deadline().unwrap();
+        node.tick(Tick(due.0 - 1));
+        node.step(message(1, 2, 4, MessageBody::Vote { last: log_id(last) })).unwrap();
+        assert_eq!(node.status().vote.is_some(), is_granted);
+        assert_eq!(node.deadline().unwrap() > due, is_granted);
+    }
 }
 
 /// 5.2: once it wins, a leader speaks to all others at once, to establish its authority and prevent

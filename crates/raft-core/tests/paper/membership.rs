@@ -81,6 +81,21 @@ fn a_joint_configuration_commits_by_both_majorities() {
     }
 }
 
+/// Section 6: if the halves have reached different entries, what both have is committed.
+#[test]
+fn a_joint_commit_goes_no_further_than_either_half() {
+    let mut cluster = joint();
+    cluster.elect(1);
+    let first = cluster.propose(1, b"x").unwrap();
+    let second = cluster.propose(1, b"y").unwrap();
+    said_durably(&mut cluster, 1);
+    // Two of the incoming three have both; the third of the outgoing five has the first only.
+    for (n, matched) in [(2, second.index), (4, first.index)] {
+        cluster.node(1).step(message(n, 1, 2, MessageBody::Accepted { matched })).unwrap();
+    }
+    assert_eq!(cluster.node(1).commit_index(), first.index);
+}
+
 /// Section 6 (dissertation 4.1): requests are taken from a leader or candidate that the receiver's
 /// configuration does not name: the receiver may be the one who is behind.
 #[test]
