@@ -16,7 +16,31 @@ pub enum OpenError {
         /// The path.
         path: PathBuf,
     },
-    /// The folder or a file in it cannot be read or written.
+    /// The folder lies on a file system that cannot be written to.
+    #[error(
+        "cannot {doing} {path}, which is on a file system that is read-only: mount it so that it can \
+         be written to, or choose another data folder"
+    )]
+    ReadOnly {
+        /// The folder or file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+    },
+    /// The folder or a file in it is closed to this process.
+    #[error(
+        "this process may not {doing} {path} ({source}): let its user read and write the data folder \
+         and every file in it, or choose another data folder"
+    )]
+    Forbidden {
+        /// The folder or file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The folder or a file in it cannot be read or written, for another reason.
     #[error("cannot {doing} {path}: {source}")]
     Unreadable {
         /// The folder or file.

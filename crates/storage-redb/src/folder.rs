@@ -33,6 +33,7 @@ impl Folder {
         if !path.is_dir() {
             return Err(OpenError::NotAFolder { path: path.to_owned() });
         }
+        check_rights(path)?;
         let lock_path = path.join(LOCK_FILE);
         let lock = OpenOptions::new()
             .create(true)
@@ -114,11 +115,7 @@ fn create_folder(path: &Path) -> Result<(), OpenError> {
     path.ancestors().skip(1).take(FOLDERS_SYNCED_MAX).try_for_each(|folder| {
         // Folders further up are older than this call, and may be closed to us.
         match sync_folder(folder) {
-            Err(OpenError::Unreadable { source, .. })
-                if source.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                Ok(())
-            }
+            Err(OpenError::Forbidden { .. }) => Ok(()),
             synced => synced,
         }
     })
@@ -142,7 +139,79 @@ fn open_file(path: &Path) -> Result<File, OpenError> {
     OpenOptions::new().read(true).write(true).open(path).map_err(unreadable(path, "open"))
 }
 
+/// Files come and go in the folder while the store is open: the reserve does. So it has to be open
+/// to us even if every file is there.
+fn check_rights(path: &Path) -> Result<(), OpenError> {
+    use rustix::fs::{Access, access};
+    let all = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+    access(path, all).map_err(|error| unreadable(path, "write to")(error.into()))
+}
+
+/// Sorts the system's reasons by what the operator can do about them.
 fn unreadable(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
-    move |source| OpenError::Unreadable { path, doing, source }
+    move |source| {
+        if source.kind() == io::ErrorKind::ReadOnlyFilesystem {
+            OpenError::ReadOnly { path, doing }
+        } else if source.kind() == io::ErrorKind::PermissionDenied {
+            OpenError::Forbidden { path, doing, source }
+        } else {
+            OpenError::Unreadable { path, doing, source }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of the file's bytes the system has in memory; none if it does not tell.
+    #[cfg(target_os = "linux")]
+    fn cached_bytes(file: &File, len: usize) -> Option<usize> {
+        use rustix::io::{Errno, ReadWriteFlags, preadv2};
+        let mut bytes = vec![0; len];
+        let mut buffers = [io::IoSliceMut::new(&mut bytes)];
+        match preadv2(file, &mut buffers, 0, ReadWriteFlags::NOWAIT) {
+            Ok(read) => Some(read),
+            Err(Errno::AGAIN) => Some(0),
+            Err(_) => None,
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_opened_log_is_read_from_the_disk_and_not_from_memory() {
+        // Beside this program, where a disk is more likely than in a folder for short-lived files.
+        let program = std::env::current_exe().unwrap();
+        let dir = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        std::fs::write(folder.log_path(), vec![7; 100_000]).unwrap();
+        let file = open_file(&folder.log_path()).unwrap();
+        let before = cached_bytes(&file, 100_000);
+        let opened = folder.open_log().unwrap();
+        // A file system that is all memory, or does not tell, has no part in this.
+        let statfs = rustix::fs::statfs(dir.path()).unwrap();
+        if before == Some(100_000) && statfs.f_type != TMPFS {
+            assert_eq!(cached_bytes(&opened, 100_000), Some(0));
+        }
+    }
+
+    /// The mark of a file system in memory.
+    const TMPFS: rustix::fs::FsWord = 0x0102_1994;
+
+    #[test]
+    fn reasons_are_told_apart_by_what_can_be_done_about_them() {
+        let path = Path::new("/data/log.redb");
+        let of = |error: rustix::io::Errno| unreadable(path, "open")(error.into()).to_string();
+        let text = of(rustix::io::Errno::ROFS);
+        assert!(
+            text.contains("open /data/log.redb") && text.contains("read-only: mount"),
+            "{text}"
+        );
+        let text = of(rustix::io::Errno::ACCESS);
+        assert!(text.contains("may not open /data/log.redb (Permission denied"), "{text}");
+        assert!(text.contains("let its user read and write"), "{text}");
+        assert!(of(rustix::io::Errno::PERM).contains("let its user"));
+        assert!(of(rustix::io::Errno::IO).starts_with("cannot open /data/log.redb: "));
+    }
 }

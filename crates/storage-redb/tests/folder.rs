@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use codec::Restored;
@@ -42,6 +43,30 @@ fn a_folder_is_made_with_all_folders_above_it() {
         fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["lock", "log.redb", "reserve"]);
+}
+
+#[test]
+fn the_reserve_lies_beside_the_log_and_goes_when_none_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let reserve = dir.path().join("reserve");
+    let with = |bytes| options(|raw| raw.disk_reserve_bytes = bytes);
+    let bytes = 4 << 20;
+    let (mut store, _) = Store::open(dir.path(), &identity(), with(bytes)).unwrap();
+    let space = store.look_at_disk().unwrap();
+    let made = fs::metadata(&reserve).unwrap();
+    assert!(made.len() == bytes && made.blocks() * 512 >= bytes, "{made:?}");
+    assert!(space.reserve_bytes >= bytes && space.free_bytes < u64::MAX, "{space:?}");
+    // Somebody who needs room at any price removes it; it comes back.
+    fs::remove_file(&reserve).unwrap();
+    store.look_at_disk().unwrap();
+    assert_eq!(fs::metadata(&reserve).unwrap().len(), bytes);
+    drop(store);
+    for bytes in [2 * bytes, bytes] {
+        Store::open(dir.path(), &identity(), with(bytes)).unwrap();
+        assert_eq!(fs::metadata(&reserve).unwrap().len(), bytes);
+    }
+    let (store, _) = Store::open(dir.path(), &identity(), with(0)).unwrap();
+    assert!(!reserve.exists() && !store.disk_space().is_low);
 }
 
 #[test]
