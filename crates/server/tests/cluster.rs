@@ -9,7 +9,7 @@ use std::time::Duration;
 use redis::cluster::{ClusterClient, ClusterConnection};
 use redis::{Commands, ProtocolVersion};
 use server::config::Config;
-use server::config::raw::{RawConfig, RawLimits, RawNode, RawTiming};
+use server::config::raw::{RawCommit, RawConfig, RawLimits, RawNode, RawTiming};
 use server::node::{Node, Sockets};
 use tokio::runtime::Runtime;
 
@@ -91,6 +91,7 @@ fn config(node: &RawNode, nodes: &[RawNode], data_dir: PathBuf) -> Config {
         peer_addr: node.peer_addr.clone(),
         announce_addr: None,
         groups: GROUPS,
+        commit: RawCommit::default(),
         nodes: nodes.to_vec(),
         timing: RawTiming::default(),
         limits: RawLimits::default(),

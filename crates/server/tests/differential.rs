@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use server::config::Config;
-use server::config::raw::{RawConfig, RawLimits, RawTiming};
+use server::config::raw::{RawCommit, RawConfig, RawLimits, RawTiming};
 use server::node::{Node, Sockets};
 use server::resp::decode;
 use tokio::runtime::Runtime;
@@ -143,6 +143,7 @@ impl Ours {
             peer_addr: "127.0.0.1:1".to_owned(),
             announce_addr: None,
             groups: 4,
+            commit: RawCommit::default(),
             nodes: Vec::new(),
             timing: RawTiming::default(),
             limits: RawLimits::default(),

@@ -9,7 +9,7 @@ use types::NodeId;
 
 use super::args::DemoArgs;
 use super::run::{self, RunError};
-use crate::config::raw::{RawConfig, RawLimits, RawNode, RawTiming};
+use crate::config::raw::{RawCommit, RawConfig, RawLimits, RawNode, RawTiming};
 use crate::config::{Config, ConfigError};
 use crate::node::{Node, Sockets};
 
@@ -86,6 +86,7 @@ fn configs(port: u16, data: &Path) -> Result<Vec<Config>, RunError> {
             peer_addr: node.peer_addr.clone(),
             announce_addr: None,
             groups: GROUPS,
+            commit: RawCommit::default(),
             nodes: list.clone(),
             timing: RawTiming::default(),
             limits: RawLimits::default(),

@@ -41,6 +41,8 @@ pub struct Config {
     pub peer_addr: Address,
     /// The other nodes, and where they are reached.
     pub peers: Vec<(NodeId, Address)>,
+    /// How a write to the log becomes durable.
+    pub commit: raw::RawCommit,
     /// How long things take.
     pub timing: raw::RawTiming,
     /// What may be used.
@@ -103,8 +105,8 @@ impl Config {
         let peers = peers.map(|(node, (peer, _))| (*node, peer.clone())).collect();
         let members = nodes.into_iter().map(|(node, (peer, redis))| (node, member(&peer, redis)));
         let topology = Topology { cluster, me, members: members.collect(), table };
-        let RawConfig { data_dir, timing, limits, .. } = raw;
-        Ok(Self { topology, data_dir, redis_addr, peer_addr, peers, timing, limits })
+        let RawConfig { data_dir, commit, timing, limits, .. } = raw;
+        Ok(Self { topology, data_dir, redis_addr, peer_addr, peers, commit, timing, limits })
     }
 
     /// What clients may use.

@@ -2,6 +2,7 @@
 //!
 //! `node.example.toml` beside the crate's manifest shows all fields; a test holds it to this.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -30,6 +31,11 @@ pub struct RawConfig {
     /// 16. Too few: load cannot be spread. Too many: every group costs memory and elections.
     #[serde(default = "groups")]
     pub groups: u32,
+    /// How a write to the log becomes durable, `"one-phase"` or `"two-phase"`. Default
+    /// `"one-phase"`: damage to nothing but the very last write before a crash goes unnoticed, and
+    /// that write with it. `"two-phase"`: every write takes about 1.7 times as long.
+    #[serde(default)]
+    pub commit: RawCommit,
     /// All nodes, this one included; the same on all nodes. May be left out for one node alone.
     #[serde(default)]
     pub nodes: Vec<RawNode>,
@@ -43,6 +49,17 @@ pub struct RawConfig {
 
 const fn groups() -> u32 {
     16
+}
+
+/// How a write to the log becomes durable.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RawCommit {
+    /// Everything at once.
+    #[default]
+    OnePhase,
+    /// What is written, then the mark that it counts.
+    TwoPhase,
 }
 
 /// One node of the cluster.
@@ -117,6 +134,11 @@ pub struct RawLimits {
     pub log_bytes_max: u64,
     /// Bytes of memory for the log's pages, 1048576 or more. Default 67108864.
     pub log_cache_bytes: usize,
+    /// Bytes free on the disk below which no writes are taken in, and bytes of the file that is given
+    /// up for what makes room again; 0 for neither, else 4194304 to 1099511627776. Default 67108864.
+    /// Too small: what is under way may find no room, and the node stands still until somebody makes
+    /// some. 0: a full disk ends the node.
+    pub disk_reserve_bytes: u64,
     /// Bytes of one whole command, more than `value_bytes_max`. Default 1048576.
     pub request_bytes_max: usize,
     /// Arguments of one command, 3 to 1048576. Default 65536.
@@ -143,6 +165,7 @@ impl Default for RawLimits {
             peer_queue_bytes_max: 64 << 20,
             log_bytes_max: 8 << 30,
             log_cache_bytes: 64 << 20,
+            disk_reserve_bytes: 64 << 20,
             request_bytes_max: 1 << 20,
             request_args_max: 65_536,
             reply_bytes_max: 64 << 20,
@@ -215,6 +238,12 @@ impl RawLimits {
             let found = self.frame_bytes_max;
             return Err(Problem::field("limits.frame_bytes_max", found, "1073741824 or less"));
         }
+        if self.disk_reserve_bytes != 0 && !RESERVE_BYTES.contains(&self.disk_reserve_bytes) {
+            let (least, most) = (RESERVE_BYTES.start(), RESERVE_BYTES.end());
+            let allowed = format!("0, or {least} to {most}");
+            let found = self.disk_reserve_bytes;
+            return Err(Problem::field("limits.disk_reserve_bytes", found, allowed));
+        }
         if self.request_args_max > 1 << 20 {
             let found = self.request_args_max;
             return Err(Problem::field("limits.request_args_max", found, "1048576 or less"));
@@ -236,3 +265,6 @@ impl RawLimits {
 /// What may surround a value in an entry, an entry in a message and so on: keys, headers and
 /// lengths. Generous, since it decides only what is refused at start.
 const SURROUNDINGS_BYTES: u64 = 1024;
+
+/// What a reserve may be, in bytes.
+const RESERVE_BYTES: RangeInclusive<u64> = 4 << 20..=1 << 40;

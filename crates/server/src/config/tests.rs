@@ -1,6 +1,6 @@
 //! Files that are right, and what is said of those that are not.
 
-use super::raw::{RawLimits, RawTiming};
+use super::raw::{RawCommit, RawLimits, RawTiming};
 use super::*;
 
 const THREE: &str = r#"
@@ -93,9 +93,9 @@ fn the_example_shows_every_field_with_its_default() {
     let shown: RawConfig = toml::from_str(text).unwrap();
     assert_eq!(shown.timing, RawTiming::default());
     assert_eq!(shown.limits, RawLimits::default());
-    assert_eq!(shown.groups, 16);
+    assert_eq!((shown.groups, shown.commit), (16, RawCommit::default()));
     Config::new(shown).unwrap();
-    for (table, fields) in [("[timing]", 6), ("[limits]", 13)] {
+    for (table, fields) in [("[timing]", 6), ("[limits]", 14)] {
         let section = text.split_once(table).unwrap().1;
         let section = section.split("\n[").next().unwrap();
         let lines = section.lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
@@ -156,6 +156,10 @@ fn times_and_limits_must_fit_together() {
             "limits.entry_bytes_max = 524288",
             "limits.entry_bytes_max is \"524288\", allowed is 525312 or more: it must hold \
              value_bytes_max and what surrounds it",
+        ),
+        (
+            "limits.disk_reserve_bytes = 1",
+            "limits.disk_reserve_bytes is \"1\", allowed is 0, or 4194304 to 1099511627776",
         ),
         ("limits.clients_max = 0", "limits.clients_max is \"0\", allowed is 1 or more"),
     ] {

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use engine::{Engine, EngineLimits, Failure, LimitsError, RawEngineLimits, ShutdownError};
 use raft_core::{RawTiming, Timing, TimingError};
-use storage_redb::{Identity, OpenError, OptionsError, RawStoreOptions, Store, StoreOptions};
+use storage_redb::{
+    CommitPhases, Identity, OpenError, OptionsError, RawStoreOptions, Store, StoreOptions,
+};
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -22,7 +24,7 @@ use types::{GroupId, NodeId};
 pub use sockets::{BindError, Role, Sockets};
 
 use crate::config::Config;
-use crate::config::raw::{RawLimits, RawTiming as RawTimes};
+use crate::config::raw::{RawCommit, RawLimits, RawTiming as RawTimes};
 use crate::data::Keyspaces;
 use crate::front::{Listener, Service};
 use bridge::{EngineReplication, Machine};
@@ -72,6 +74,11 @@ impl Node {
         let keyspaces = Arc::new(Keyspaces::new(&topology.table));
         let options = RawStoreOptions {
             page_cache_bytes: config.limits.log_cache_bytes,
+            disk_reserve_bytes: config.limits.disk_reserve_bytes,
+            commit_phases: match config.commit {
+                RawCommit::OnePhase => CommitPhases::One,
+                RawCommit::TwoPhase => CommitPhases::Two,
+            },
             ..RawStoreOptions::default()
         };
         let options = StoreOptions::new(options)?;
