@@ -18,8 +18,8 @@ pub enum OpenError {
     },
     /// The folder lies on a file system that cannot be written to.
     #[error(
-        "cannot {doing} {path}, which is on a file system that is read-only: mount it so that it can \
-         be written to, or choose another data folder"
+        "cannot {doing} {path}, which is on a file system that is read-only: mount it so that it \
+         can be written to, or choose another data folder"
     )]
     ReadOnly {
         /// The folder or file.
@@ -29,8 +29,8 @@ pub enum OpenError {
     },
     /// The folder or a file in it is closed to this process.
     #[error(
-        "this process may not {doing} {path} ({source}): let its user read and write the data folder \
-         and every file in it, or choose another data folder"
+        "this process may not {doing} {path} ({source}): let its user read and write the data \
+         folder and every file in it, or choose another data folder"
     )]
     Forbidden {
         /// The folder or file.

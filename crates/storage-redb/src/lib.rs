@@ -17,31 +17,32 @@
 //!
 //! # What goes wrong, and who hears of it
 //!
-//! - *The power or the process goes.* Nobody hears of it: all that was acknowledged is there, and of
-//!   what was under way all or nothing.
-//! - *A write, sync or read fails*, or the disk cannot say how much room it has. The caller hears it
-//!   at once ([`StoreError::Disk`], [`ReadError::Poisoned`]), and so does every later call, whatever
-//!   the disk says then.
+//! - *The power or the process goes.* Nobody hears of it: all that was acknowledged is there, and
+//!   of what was under way all or nothing.
+//! - *A write, sync or read fails*, or the disk cannot say how much room it has. The caller hears
+//!   it at once ([`StoreError::Disk`], [`ReadError::Poisoned`]), and so does every later call,
+//!   whatever the disk says then.
 //! - *There is no room* for a commit ([`StoreError::DiskFull`]) or an opening
 //!   ([`OpenError::DiskFull`]). Known before anything is written; the store goes on.
-//! - *A page in use is damaged.* Found by the next opening ([`OpenError::Damaged`]), which leaves the
-//!   file as it is; or before, when a record is read ([`ReadError::Damaged`] for that group and
+//! - *A page in use is damaged.* Found by the next opening ([`OpenError::Damaged`]), which leaves
+//!   the file as it is; or before, when a record is read ([`ReadError::Damaged`] for that group and
 //!   index), while all others go on.
 //! - *The very last commit before an unclean stop is damaged*, and nothing else. Found by the next
 //!   opening with [`CommitPhases::Two`]. Never with [`CommitPhases::One`]: it cannot be told from a
 //!   commit that was never finished, and is taken back as one.
-//! - *The folder is not ours*, or not open to us: an [`OpenError`] of its own, with names and advice.
+//! - *The folder is not ours*, or not open to us: an [`OpenError`] of its own, with names and
+//!   advice.
 //!
 //! Every opening is a recovery that reads and checks all of the file, after syncing it and dropping
 //! what the system has in memory of it: after a failed sync that is not what the disk holds. An end
-//! in good order writes a commit that changes nothing, so that what is the very last commit then has
-//! nothing in it that could be lost.
+//! in good order writes a commit that changes nothing, so that what is the very last commit then
+//! has nothing in it that could be lost.
 //!
 //! A full disk is a pause. Below [`RawStoreOptions::disk_reserve_bytes`] of room it is low
 //! ([`Store::disk_space`]), and the owner makes no new work; commits still go through, and the
 //! reserve, a file that holds nothing but room, is given up for them; what has entries leaves half
-//! of it to what has none. Once enough was released it goes on: the log's file gives nothing back to
-//! the disk, but is written again.
+//! of it to what has none. Once enough was released it goes on: the log's file gives nothing back
+//! to the disk, but is written again.
 //!
 //! # Parts
 //!

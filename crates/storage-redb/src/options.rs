@@ -60,15 +60,15 @@ pub struct RawStoreOptions {
     /// many as there are groups are always allowed. Too small: checkpoints are written again and
     /// again. Too large: the file holds that many more.
     pub superseded_checkpoints_max: usize,
-    /// Bytes free on the disk below which it is low ([`crate::DiskSpace`]), and bytes of the reserve
-    /// file that is given up for what must still be written then. Default 64 MiB; 0 turns both off
-    /// and removes the file, else 4 MiB to 1 TiB. Too small: what is under way, and what makes room
-    /// again, finds none, and the node stands still until somebody else makes room. Turned off: a
-    /// full disk is a failed write, and ends the node. Too large: room for nothing.
+    /// Bytes free on the disk below which it is low ([`crate::DiskSpace`]), and bytes of the
+    /// reserve file that is given up for what must still be written then. Default 64 MiB; 0 turns
+    /// both off and removes the file, else 4 MiB to 1 TiB. Too small: what is under way, and what
+    /// makes room again, finds none, and the node stands still until somebody else makes room.
+    /// Turned off: a full disk is a failed write, and ends the node. Too large: room for nothing.
     pub disk_reserve_bytes: u64,
     /// How a commit becomes the one that counts. Default one phase. With one: damage to nothing but
-    /// the very last commit before an unclean stop goes unnoticed, and the commit with it. With two:
-    /// every commit takes longer.
+    /// the very last commit before an unclean stop goes unnoticed, and the commit with it. With
+    /// two: every commit takes longer.
     pub commit_phases: CommitPhases,
 }
 

@@ -13,8 +13,8 @@
 //! and either there is room within the length or the disk has it for a file that grew. What was so
 //! remains so, whatever the log does: after a pause, once enough was released, it goes on.
 //!
-//! With `R` for `disk_reserve_bytes`, and the reserve's own bytes counted as room of the disk, since
-//! making it or giving it up changes nothing:
+//! With `R` for `disk_reserve_bytes`, and the reserve's own bytes counted as room of the disk,
+//! since making it or giving it up changes nothing:
 //!
 //! | disk is | beside the file's length | within it, or beside it when it has grown |
 //! |---|---|---|
@@ -331,7 +331,7 @@ mod tests {
         assert!(view(57, 50, 0).is_low() && !view(59, 50, 0).is_ample());
         assert!(view(60, 50, 0).is_ample());
         assert_eq!(view(58, 50, 0).free_bytes(), 8 * MIB);
-        // However much of the holes redb has filled meanwhile, and however much of the file is in use.
+        // However much of the holes redb has filled meanwhile.
         for holes in 0..=50 {
             assert!(!view(8 + holes, holes, 0).is_low());
             assert!(view(7 + holes, holes, 0).is_low());

@@ -276,10 +276,11 @@ impl Store {
     /// caller may call it until [`Store::counters`] tells of no more commits.
     ///
     /// # Errors
-    /// [`StoreError::Misuse`]: nothing was written, and the store goes on. [`StoreError::DiskFull`]:
-    /// the same; that is decided before anything is written, by the most that redb may write for
-    /// it, and the reserve is given up before it comes to that. [`StoreError::Disk`]: whether it is written is not known, and the node must stop; [`StoreError::Poisoned`] ever
-    /// after.
+    /// [`StoreError::Misuse`]: nothing was written, and the store goes on.
+    /// [`StoreError::DiskFull`]: the same; that is decided before anything is written, by the most
+    /// that redb may write for it, and the reserve is given up before it comes to that.
+    /// [`StoreError::Disk`]: whether it is written is not known, and the node must stop;
+    /// [`StoreError::Poisoned`] ever after.
     pub fn commit(&mut self, batches: &[WriteBatch]) -> Result<(), StoreError> {
         self.check_not_poisoned()?;
         let batch = batches.iter().flat_map(|batch| &batch.items);

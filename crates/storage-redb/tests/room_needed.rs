@@ -1,5 +1,5 @@
-//! No commit writes more than the store asked room for, nor does an opening: every byte that reaches
-//! the disk is counted, wherever it goes.
+//! No commit writes more than the store asked room for, nor does an opening: every byte that
+//! reaches the disk is counted, wherever it goes.
 #![allow(clippy::unwrap_used, reason = "this is all test code, in functions that are no tests")]
 
 mod common;

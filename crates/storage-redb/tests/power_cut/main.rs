@@ -1,6 +1,6 @@
 //! Ends a store at random writes and syncs, again and again: by cutting the power, by killing the
-//! process, by a disk that fails, on disks that are full and on others; and compares what comes back
-//! with what was acknowledged: all of it is there, and of the batch in flight all or nothing.
+//! process, by a disk that fails, on disks that are full and on others; and compares what comes
+//! back with what was acknowledged: all of it is there, and of the batch in flight all or nothing.
 //!
 //! A failure names its seed; `POWER_CUT_SEED=n cargo test -p storage-redb --test power_cut` runs
 //! that one alone.
