@@ -150,13 +150,20 @@ async fn greet(local: &Local, stream: &mut TcpStream, from: SocketAddr) -> Optio
             local.refused(None, &format!("{caller} calls, but {error}"));
         }
         Ok(Err(HandshakeError::Refused { node, refusal })) => {
-            if node.is_none_or(|node| !local.peers.contains_key(&node)) {
+            let is_peer = node.is_some_and(|node| local.peers.contains_key(&node));
+            if is_peer {
+                // In the words of the other direction, so that both are one piece of news.
+                local.refused(node, &refusal.to_string());
+            } else {
                 local.strangers.add(1);
+                local.refused(node, &format!("{refusal} (calling from {caller})"));
             }
-            local.refused(node, &format!("{refusal} (calling from {caller})"));
         }
-        Ok(Err(HandshakeError::RefusedByPeer { node, reason })) => {
-            local.refused(node, &format!("refused by {caller}: {reason}"));
+        Ok(Err(HandshakeError::RefusedByPeer { node: Some(node), reason })) => {
+            local.refused(Some(node), &format!("refused by node {node}: {reason}"));
+        }
+        Ok(Err(HandshakeError::RefusedByPeer { node: None, reason })) => {
+            local.refused(None, &format!("refused by {caller}: {reason}"));
         }
         Err(_) => broken("timeout".to_owned()),
     }

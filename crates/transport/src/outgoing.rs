@@ -107,7 +107,10 @@ async fn try_dial(
             }
             HandshakeError::Foreign(error) => refused(format!("{address} answers, but {error}")),
             HandshakeError::Refused { node: _, refusal } => refused(refusal.to_string()),
-            HandshakeError::RefusedByPeer { node: _, reason } => {
+            HandshakeError::RefusedByPeer { node: Some(node), reason } => {
+                refused(format!("refused by node {node}: {reason}"))
+            }
+            HandshakeError::RefusedByPeer { node: None, reason } => {
                 refused(format!("refused by {address}: {reason}"))
             }
         })?;
