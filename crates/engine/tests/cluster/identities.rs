@@ -125,6 +125,9 @@ async fn an_older_copy_of_a_store_is_refused_and_neither_votes_nor_acknowledges(
         }
         cluster.stop(TWO).await;
     }
+    // Node 1 has it in memory whom it met, node 3 from its store alone.
+    cluster.stop(THREE).await;
+    cluster.run(THREE).unwrap();
     cluster.node_mut(TWO).disk = older;
     cluster.run(TWO).unwrap();
     let store = cluster.node(TWO).engine().status().store;
