@@ -142,6 +142,8 @@ impl Content {
 struct Specimen {
     phases: CommitPhases,
     image: Vec<u8>,
+    /// The same without the last commit.
+    image_before: Vec<u8>,
     /// Acknowledged, and the same without the last commit.
     content: Content,
     before: Content,
@@ -198,7 +200,8 @@ impl Specimen {
             Content::of(&store, restored)
         };
         let now = content(&SimDisk::from_image(image.clone()));
-        Self { phases, image, content: now, before: content(before) }
+        let image_before = before.image();
+        Self { phases, image, image_before, content: now, before: content(before) }
     }
 
     /// How far the file is in use; the rest is zeros.
@@ -333,15 +336,14 @@ fn damage_to_the_very_last_commit_alone_is_found_with_two_phases_only() {
     // Every place that the last commit has written to.
     for (phases, is_found) in [(CommitPhases::One, false), (CommitPhases::Two, true)] {
         let specimen = Specimen::left_open(phases);
-        let (disk, _store) = Specimen::make(phases);
-        let before = disk.image();
+        let before = &specimen.image_before;
         let changed: Vec<_> = (PAGE..specimen.used().min(before.len()))
             .filter(|at| specimen.image[*at] != before[*at])
-            .step_by(97)
+            .step_by(53)
             .collect();
         let flips = changed.iter().map(|at| Damage::Flip { at: *at, bit: 1 });
         let tally = specimen.tally(flips);
-        assert!(changed.len() > 20 && tally.whole < 3, "{tally:?}");
+        assert!(changed.len() > 20 && 2 * tally.whole < changed.len() as u64, "{tally:?}");
         assert_eq!((tally.refused > 0, tally.last_commit_gone > 0), (is_found, !is_found));
     }
 }
