@@ -115,11 +115,14 @@ pub(crate) fn put_run(out: &mut impl BufMut, run: &EntryRun) {
         }
         RunBody::Commands(commands) => (KIND_COMMAND, commands.bytes()),
     };
-    out.put_u8(kind);
-    out.put_u64_le(run.first.0);
-    out.put_u64_le(run.term.0);
-    out.put_u32_le(run.count());
-    out.put_u32_le(u32::try_from(body.len()).expect("runs are limited far below 4 GiB"));
+    let mut header = [0; RUN_HEADER_BYTES];
+    header[0] = kind;
+    header[1..9].copy_from_slice(&run.first.0.to_le_bytes());
+    header[9..17].copy_from_slice(&run.term.0.to_le_bytes());
+    header[17..21].copy_from_slice(&run.count().to_le_bytes());
+    let length = u32::try_from(body.len()).expect("runs are limited far below 4 GiB");
+    header[21..].copy_from_slice(&length.to_le_bytes());
+    out.put_slice(&header);
     out.put_slice(body);
 }
 

@@ -84,11 +84,14 @@ pub(crate) fn put_item(out: &mut BytesMut, seed: u32, item: &GroupItem) {
     let start = out.len();
     let len = item_len(item);
     out.reserve(len);
-    out.put_u32_le(0);
-    out.put_u32_le(u32::try_from(len - 8).expect("items are limited far below 4 GiB"));
-    out.put_u8(kind(&item.item));
-    out.put_u32_le(item.generation.0);
-    out.put_u64_le(item.group.0);
+    // At once, since a commit has thousands of items, and every part costs a look at the room left.
+    let mut header = [0; ITEM_HEADER_BYTES];
+    let length = u32::try_from(len - 8).expect("items are limited far below 4 GiB");
+    header[4..8].copy_from_slice(&length.to_le_bytes());
+    header[8] = kind(&item.item);
+    header[9..13].copy_from_slice(&item.generation.0.to_le_bytes());
+    header[13..].copy_from_slice(&item.group.0.to_le_bytes());
+    out.put_slice(&header);
     match &item.item {
         Item::Create { replica } => out.put_u32_le(replica.0),
         Item::Append(run) | Item::Moved(run) => run::put_run(out, run),
