@@ -13,7 +13,17 @@ use types::{LogId, LogIndex, Term};
 pub(crate) struct Shape {
     base: LogId,
     last: LogIndex,
-    terms: Vec<LogId>,
+    terms: Starts,
+}
+
+/// The first entries of stretches. Most logs hold one term, and theirs is kept in place: a commit
+/// looks at those of thousands of groups. Invariant: there are many if there are two at least.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+enum Starts {
+    #[default]
+    None,
+    One(LogId),
+    Many(Vec<LogId>),
 }
 
 /// Why a change does not fit the log.
@@ -44,6 +54,7 @@ impl Shape {
             _ => base.index == last,
         };
         let is_short = base.index <= last && last.0 - base.index.0 <= Self::ENTRIES_MAX;
+        let terms = terms.into_iter().collect();
         (rises && fits && is_short).then_some(Self { base, last, terms })
     }
 
@@ -59,7 +70,7 @@ impl Shape {
 
     /// The first entry of each term, rising.
     pub(crate) fn terms(&self) -> &[LogId] {
-        &self.terms
+        self.terms.as_slice()
     }
 
     /// The term of an entry, or of the base; none outside of the log.
@@ -70,8 +81,9 @@ impl Shape {
         if index < self.base.index || index > self.last {
             return None;
         }
-        let after = self.terms.partition_point(|start| start.index <= index);
-        after.checked_sub(1).map(|position| self.terms[position].term)
+        let terms = self.terms();
+        let after = terms.partition_point(|start| start.index <= index);
+        after.checked_sub(1).map(|position| terms[position].term)
     }
 
     /// The part of `first..=last` whose entries have that term; none if there is none.
@@ -81,11 +93,24 @@ impl Shape {
         first: LogIndex,
         last: LogIndex,
     ) -> Option<(LogIndex, LogIndex)> {
-        let position = self.terms.binary_search_by_key(&term, |start| start.term).ok()?;
-        let stretch_last = self.terms.get(position + 1).map_or(self.last, |next| next.index.prev());
-        let from = first.max(self.terms[position].index);
+        let terms = self.terms();
+        let position = terms.binary_search_by_key(&term, |start| start.term).ok()?;
+        let stretch_last = terms.get(position + 1).map_or(self.last, |next| next.index.prev());
+        let from = first.max(terms[position].index);
         let to = last.min(stretch_last);
         (from <= to).then_some((from, to))
+    }
+
+    /// Whether all that happens if `first..=last` is appended at `term` is that the log gets longer.
+    pub(crate) fn continues(&self, first: LogIndex, last: LogIndex, term: Term) -> bool {
+        first == self.last.next()
+            && self.terms().last().is_some_and(|newest| newest.term == term)
+            && last.0 - self.base.index.0 <= Self::ENTRIES_MAX
+    }
+
+    /// The log goes up to `last` with the term that it ends with; see [`Shape::continues`].
+    pub(crate) const fn continue_to(&mut self, last: LogIndex) {
+        self.last = last;
     }
 
     /// Appends `first..=last` at `term`, and discards what was there from `first` on.
@@ -95,6 +120,10 @@ impl Shape {
         last: LogIndex,
         term: Term,
     ) -> Result<(), Misfit> {
+        if self.continues(first, last, term) {
+            self.continue_to(last);
+            return Ok(());
+        }
         self.check_from(first)?;
         let before = first.prev();
         let term_before = self.term_at(before).expect("checked: the entry before is in the log");
@@ -105,11 +134,7 @@ impl Shape {
             return Err(Misfit::TooLong);
         }
         self.cut(first);
-        if self.terms.last().is_none_or(|newest| newest.term < term) {
-            if self.terms.capacity() == 0 {
-                // Most logs hold one term; Vec would take room for four.
-                self.terms.reserve_exact(1);
-            }
+        if self.terms().last().is_none_or(|newest| newest.term < term) {
             self.terms.push(LogId::new(term, first));
         }
         self.last = last;
@@ -130,14 +155,14 @@ impl Shape {
             return false;
         }
         if self.term_at(base.index) == Some(base.term) {
-            let after = self.terms.partition_point(|start| start.index <= base.index);
-            self.terms.drain(..after);
-            let is_mid_stretch = self.terms.first().is_none_or(|s| s.index > base.index.next());
-            if self.last > base.index && is_mid_stretch {
-                self.terms.insert(0, LogId::new(base.term, base.index.next()));
-            }
+            let after = self.terms().partition_point(|start| start.index <= base.index);
+            let kept = &self.terms()[after..];
+            let first = LogId::new(base.term, base.index.next());
+            let is_mid_stretch = kept.first().is_none_or(|start| start.index > first.index);
+            let cut = (self.last > base.index && is_mid_stretch).then_some(first);
+            self.terms = cut.into_iter().chain(kept.iter().copied()).collect();
         } else {
-            self.terms.clear();
+            self.terms = Starts::None;
             self.last = base.index;
         }
         self.base = base;
@@ -148,8 +173,7 @@ impl Shape {
     pub(crate) fn copy_from(&mut self, other: &Self) {
         self.base = other.base;
         self.last = other.last;
-        self.terms.clear();
-        self.terms.extend_from_slice(&other.terms);
+        self.terms.copy_from(&other.terms);
     }
 
     fn check_from(&self, from: LogIndex) -> Result<(), Misfit> {
@@ -163,9 +187,56 @@ impl Shape {
     }
 
     fn cut(&mut self, from: LogIndex) {
-        let kept = self.terms.partition_point(|start| start.index < from);
+        if from > self.last {
+            return;
+        }
+        let kept = self.terms().partition_point(|start| start.index < from);
         self.terms.truncate(kept);
-        self.last = self.last.min(from.prev());
+        self.last = from.prev();
+    }
+}
+
+impl Starts {
+    fn as_slice(&self) -> &[LogId] {
+        match self {
+            Self::None => &[],
+            Self::One(start) => std::slice::from_ref(start),
+            Self::Many(starts) => starts,
+        }
+    }
+
+    fn push(&mut self, start: LogId) {
+        match self {
+            Self::None => *self = Self::One(start),
+            Self::One(first) => *self = Self::Many(vec![*first, start]),
+            Self::Many(starts) => starts.push(start),
+        }
+    }
+
+    fn truncate(&mut self, len: usize) {
+        match (len, &mut *self) {
+            (2.., Self::Many(starts)) => starts.truncate(len),
+            (1, Self::Many(starts)) => *self = Self::One(starts[0]),
+            (0, Self::One(_) | Self::Many(_)) => *self = Self::None,
+            (_, Self::None | Self::One(_)) => {}
+        }
+    }
+
+    /// Takes over what `other` holds, keeping this one's memory.
+    fn copy_from(&mut self, other: &Self) {
+        if let (Self::Many(starts), Self::Many(others)) = (&mut *self, other) {
+            starts.clone_from(others);
+        } else {
+            *self = other.clone();
+        }
+    }
+}
+
+impl FromIterator<LogId> for Starts {
+    fn from_iter<I: IntoIterator<Item = LogId>>(starts: I) -> Self {
+        let mut all = Self::None;
+        starts.into_iter().for_each(|start| all.push(start));
+        all
     }
 }
 
@@ -258,6 +329,27 @@ mod tests {
         assert_eq!(part(3, 1, 5), Some((4, 5)));
         assert_eq!(part(2, 1, 9), None);
         assert_eq!(part(1, 4, 9), None);
+    }
+
+    #[test]
+    fn a_log_that_gains_and_loses_terms_is_the_same_as_one_that_never_had_them() {
+        let mut shape = Shape::default();
+        shape.append(LogIndex(1), LogIndex(3), Term(1)).unwrap();
+        let one_term = shape.clone();
+        shape.append(LogIndex(4), LogIndex(4), Term(2)).unwrap();
+        shape.append(LogIndex(5), LogIndex(6), Term(4)).unwrap();
+        assert_eq!(shape.terms(), [id(1, 1), id(2, 4), id(4, 5)]);
+        let mut copy = one_term.clone();
+        copy.copy_from(&shape);
+        assert_eq!(copy, shape);
+        shape.truncate(LogIndex(5)).unwrap();
+        assert_eq!(shape.terms(), [id(1, 1), id(2, 4)]);
+        shape.truncate(LogIndex(4)).unwrap();
+        assert_eq!(shape, one_term);
+        copy.copy_from(&shape);
+        assert_eq!(copy, one_term);
+        shape.truncate(LogIndex(1)).unwrap();
+        assert_eq!(shape, Shape::default());
     }
 
     #[test]
