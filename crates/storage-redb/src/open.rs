@@ -223,8 +223,7 @@ pub(crate) fn write_meta(database: &Database, meta: &Meta) -> Result<(), redb::E
     meta.write(&transaction)?;
     transaction.open_table(RECORDS)?;
     transaction.open_table(CHECKPOINTS)?;
-    transaction.commit()?;
-    Ok(())
+    database.commit(transaction)
 }
 
 fn file_backend(path: &Path, file: File) -> Result<FileBackend, OpenError> {

@@ -29,6 +29,8 @@ use crate::staging::Staging;
 const DELETED_MIN: usize = 16;
 /// What the store tried when the disk could not say how much room it has.
 const FINDING_ROOM: &str = "find room for";
+/// What a small commit writes and deletes at most, in bytes of the file.
+const SMALL_COMMIT_BYTES: u64 = 8 << 10;
 /// Buffers of written records that are kept for the next ones.
 const BUFFERS_MAX: usize = 8;
 
@@ -95,6 +97,16 @@ struct Plan {
     packed: Vec<Packed>,
     page: Option<Page>,
     dead: Vec<(u64, Slot)>,
+    /// What the dead records take of the file.
+    dead_bytes: u64,
+}
+
+impl Plan {
+    /// Whether it writes and deletes so little that every page counts.
+    fn is_small(&self) -> bool {
+        let written = self.records.iter().map(|record| file_bytes(record.value.len()) as u64);
+        self.page.is_none() && written.sum::<u64>() + self.dead_bytes <= SMALL_COMMIT_BYTES
+    }
 }
 
 /// A page of checkpoints of the groups as they were before the commit that writes it.
@@ -397,14 +409,14 @@ impl Store {
         let deleted_max = DELETED_MIN + 2 * records.len();
         let dead: Vec<_> = ledger.records.dead_below(deletable).take(deleted_max).collect();
         // With fewer dead records to delete than could be, all others wait for checkpoints.
+        let dead_bytes = dead.iter().map(|(_, slot)| ledger.records.bytes(*slot)).sum();
         let waits_for_checkpoints = dead.len() < deleted_max && {
-            let deleted: u64 = dead.iter().map(|(_, slot)| ledger.records.bytes(*slot)).sum();
-            let pinned = ledger.records.dead_bytes() - deleted + ledger.released_bytes();
+            let pinned = ledger.records.dead_bytes() - dead_bytes + ledger.released_bytes();
             let allowed = self.options.pinned_bytes_max.max(ledger.records.file_bytes() / 8);
             pinned > if is_idle { 0 } else { allowed }
         };
         let page = self.page(&ledger, waits_for_checkpoints);
-        Plan { records, packed, page, dead }
+        Plan { records, packed, page, dead, dead_bytes }
     }
 
     /// A page of the checkpoints that are due.
@@ -450,8 +462,11 @@ impl Store {
                 table.remove(number)?;
             }
         }
-        transaction.commit()?;
-        Ok(())
+        if plan.is_small() {
+            self.shared.database.commit_amid_others(transaction)
+        } else {
+            self.shared.database.commit(transaction)
+        }
     }
 
     fn count(&mut self, plan: &Plan, runs_moved: usize) {

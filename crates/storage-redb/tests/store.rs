@@ -370,3 +370,20 @@ fn readers_find_every_entry_or_hear_that_it_is_gone_while_all_of_it_moves() {
     let counters = store.counters();
     assert!(counters.runs_moved > 0 && counters.records_deleted > 1000, "{counters:?}");
 }
+
+/// The record's leaf, the two pages above all tables, redb's note on what was freed, the header.
+#[test]
+fn a_small_commit_is_four_pages_a_header_and_one_sync() {
+    let disk = SimDisk::new();
+    let (mut store, _) = open(&disk);
+    store.commit(&batch(&[create(1)])).unwrap();
+    // What the commit before this one replaced is freed apart.
+    store.commit(&batch(&[append(1, 1, 1, &[b"entry"])])).unwrap();
+    for index in 2..=9 {
+        let before = disk.counters();
+        store.commit(&batch(&[append(1, 1, index, &[b"entry"])])).unwrap();
+        let after = disk.counters();
+        let bytes = after.bytes_written - before.bytes_written;
+        assert_eq!((bytes, after.syncs - before.syncs), (4 * 4096 + 320, 1), "entry {index}");
+    }
+}
