@@ -125,9 +125,10 @@ impl Group {
     }
 
     fn discard_from(&mut self, from: LogIndex, end: LogIndex, records: &mut Records) {
-        if from <= end {
-            self.runs.truncate(from, end, records);
+        if from > end {
+            return;
         }
+        self.runs.truncate(from, end, records);
         let kept = self.configurations.partition_point(|(index, _)| *index < from);
         self.configurations.truncate(kept);
     }
@@ -228,6 +229,13 @@ impl Ledger {
         &self.groups[seat.number()]
     }
 
+    /// Looks at what the next changes of these groups need, and at nothing else: the processor then
+    /// fetches several at once from memory, which it does not when it changes one after the other.
+    pub(crate) fn fetch(&self, seats: impl Iterator<Item = Seat>) {
+        let ends = seats.map(|seat| self.group(seat).runs.newest_first());
+        std::hint::black_box(ends.fold(0, |seen, first| seen ^ first));
+    }
+
     /// How many places there are.
     pub(crate) fn seats_len(&self) -> usize {
         self.groups.len()
@@ -299,7 +307,7 @@ impl Ledger {
         configuration: Arc<Configuration>,
         next_sequence: u64,
     ) {
-        let group = &self.groups[seat.number()];
+        let group = &mut self.groups[seat.number()];
         let base = group.outline.shape.base();
         if up_to.index <= group.released().unwrap_or(base).index {
             return;
@@ -307,10 +315,15 @@ impl Ledger {
         // What they take on average will do: it decides when, not what.
         let (part, whole) = (up_to.index.0 - base.index.0, group.end().0 - base.index.0);
         let bytes = group.runs.bytes() / whole * part;
-        self.take_release(seat);
         self.released_bytes += bytes;
-        let release = Release { up_to, configuration, bytes };
-        self.groups[seat.number()].release = Some(release);
+        if let Some(release) = &mut group.release {
+            self.released_bytes -= release.bytes;
+            release.up_to = up_to;
+            release.bytes = bytes;
+            release.configuration = configuration;
+        } else {
+            group.release = Some(Release { up_to, configuration, bytes });
+        }
         self.soil(seat, next_sequence);
     }
 

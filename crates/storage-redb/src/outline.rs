@@ -6,7 +6,7 @@
 
 use codec::{GroupItem, Item};
 use raft_core::HardState;
-use types::{Generation, GroupId, ReplicaId};
+use types::{Generation, GroupId, LogIndex, ReplicaId};
 
 use crate::error::{Misuse, MisuseFault};
 use crate::shape::{Misfit, Shape};
@@ -65,6 +65,15 @@ impl Outline {
         Ok(())
     }
 
+    /// Where the log ends after the change, if a longer log is all that it brings and it breaks no
+    /// rule: what nearly every change is.
+    pub(crate) fn continued_by(&self, change: &GroupItem) -> Option<LogIndex> {
+        let Item::Append(run) = &change.item else { return None };
+        let is_here = self.generation == Some(change.generation) && self.replica.is_some();
+        let last = run.last();
+        (is_here && self.shape.continues(run.first, last, run.term)).then_some(last)
+    }
+
     /// Takes over what `other` holds, keeping this one's memory.
     pub(crate) fn copy_from(&mut self, other: &Self) {
         let Self { generation, replica, hard_state, shape } = other;
@@ -102,7 +111,7 @@ impl MisuseFault {
     }
 }
 
-fn fault(misfit: Misfit, found: types::LogIndex, term: types::Term) -> MisuseFault {
+fn fault(misfit: Misfit, found: LogIndex, term: types::Term) -> MisuseFault {
     match misfit {
         Misfit::Gap { last } => MisuseFault::Gap { found, last },
         Misfit::Compacted { base } => MisuseFault::Compacted { found, base },

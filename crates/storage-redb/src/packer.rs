@@ -53,12 +53,12 @@ pub(crate) struct Packer {
 }
 
 impl Packer {
-    /// Starts a commit of `bytes` bytes of items (by [`item_len`]) with the record `sequence`;
-    /// uses the memory of `buffers`.
+    /// Starts a commit of so many items, of `bytes` bytes (by [`item_len`]), with the record
+    /// `sequence`; uses the memory of `buffers`.
     pub(crate) fn new(
         record_bytes_max: usize,
         sequence: u64,
-        bytes: usize,
+        (items, bytes): (usize, usize),
         mut buffers: Vec<BytesMut>,
     ) -> Self {
         let buffer = buffers.pop().unwrap_or_default();
@@ -73,7 +73,7 @@ impl Packer {
             tail: None,
             buffers,
             records: Vec::new(),
-            packed: Vec::new(),
+            packed: Vec::with_capacity(items),
         }
     }
 
@@ -204,7 +204,7 @@ mod tests {
 
     fn pack(items: &[GroupItem], max: usize) -> (Vec<PackedRecord>, Vec<Packed>) {
         let bytes = items.iter().map(item_len).sum();
-        let mut packer = Packer::new(max, 5, bytes, Vec::new());
+        let mut packer = Packer::new(max, 5, (items.len(), bytes), Vec::new());
         items.iter().for_each(|item| packer.push(item));
         let (records, packed, _) = packer.finish();
         (records, packed)

@@ -85,6 +85,11 @@ impl RunList {
         self.bytes
     }
 
+    /// What the last run says of its first entry; for nothing but looking at it.
+    pub(crate) fn newest_first(&self) -> u32 {
+        self.runs.back().map_or(0, |run| run.first)
+    }
+
     /// The first entry without a place, if any.
     pub(crate) fn hole(&self) -> Option<LogIndex> {
         let hole = self.runs.iter().find(|run| run.slot == NO_SLOT)?;
@@ -293,16 +298,25 @@ impl RunList {
         relative.expect("a log has at most Shape::ENTRIES_MAX entries after its origin's half")
     }
 
+    /// Inlined, so that a run goes from registers to its place: it is written in parts, and the
+    /// processor waits for a part to be in memory before it reads it back as a part of the whole.
+    #[inline]
     fn push(&mut self, run: Run) {
         self.make_room();
         self.runs.push_back(run);
     }
 
     /// Grows by a quarter instead of doubling: there are many lists, and most of memory is theirs.
+    #[inline]
     fn make_room(&mut self) {
         if self.runs.len() == self.runs.capacity() {
-            self.runs.reserve_exact((self.runs.len() / 4).max(2));
+            self.grow();
         }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        self.runs.reserve_exact((self.runs.len() / 4).max(2));
     }
 
     /// Moves the origin up once half of what 32 bits can count lies behind it, and gives memory

@@ -31,6 +31,9 @@ const DELETED_MIN: usize = 16;
 const FINDING_ROOM: &str = "find room for";
 /// What a small commit writes and deletes at most, in bytes of the file.
 const SMALL_COMMIT_BYTES: u64 = 8 << 10;
+/// Groups that are fetched from memory before they are changed: enough for the processor to do it
+/// at once, and few enough for its smallest cache.
+const FETCHED_AHEAD: usize = 32;
 /// Buffers of written records that are kept for the next ones.
 const BUFFERS_MAX: usize = 8;
 
@@ -295,16 +298,14 @@ impl Store {
     /// [`StoreError::Poisoned`] ever after.
     pub fn commit(&mut self, batches: &[WriteBatch]) -> Result<(), StoreError> {
         self.check_not_poisoned()?;
-        let batch = batches.iter().flat_map(|batch| &batch.items);
-        self.seat_new_groups(batch.clone());
-        let mut changes = Vec::new();
-        self.check(batch, &mut changes)?;
-        let is_idle = changes.is_empty();
+        self.seat_new_groups(batches);
+        let mut items = self.seats(batches)?;
+        self.check(&items)?;
+        let is_idle = items.is_empty();
         let moved = self.mover.choose(&self.shared, &self.options);
         let moved = moved.map_err(|error| self.shared.fail("read", error))?;
         // Copies first: they are of the log as it is, before the changes.
-        let copies = moved.iter().map(|item| (self.seat(item.group), item));
-        let items: Vec<(Seat, &GroupItem)> = copies.chain(changes).collect();
+        items.splice(..0, moved.iter().map(|item| (self.seat(item.group), item)));
         let plan = self.plan(&items, is_idle);
         if plan.records.is_empty() && plan.page.is_none() && plan.dead.is_empty() {
             return Ok(());
@@ -363,7 +364,8 @@ impl Store {
     }
 
     /// Gives groups that are created a place, so that all others are known to have one.
-    fn seat_new_groups<'a>(&self, items: impl Iterator<Item = &'a GroupItem>) {
+    fn seat_new_groups(&self, batches: &[WriteBatch]) {
+        let items = batches.iter().flat_map(|batch| &batch.items);
         for item in items.filter(|item| matches!(item.item, Item::Create { .. })) {
             if self.shared.ledger.read().seat(item.group).is_none() {
                 self.shared.ledger.write().seat_or_make(item.group);
@@ -371,24 +373,29 @@ impl Store {
         }
     }
 
-    /// Takes the changes on copies of what they change, and collects them with their groups'
-    /// places.
-    fn check<'a>(
-        &mut self,
-        items: impl Iterator<Item = &'a GroupItem>,
-        changes: &mut Vec<(Seat, &'a GroupItem)>,
-    ) -> Result<(), Misuse> {
+    /// The changes with their groups' places. These lie in memory all over the place, and the
+    /// processor looks for several at once only if nothing of another kind is between.
+    fn seats<'a>(&self, batches: &'a [WriteBatch]) -> Result<Vec<(Seat, &'a GroupItem)>, Misuse> {
+        let ledger = self.shared.ledger.read();
+        let mut items = Vec::with_capacity(batches.iter().map(|batch| batch.items.len()).sum());
+        for item in batches.iter().flat_map(|batch| &batch.items) {
+            let unknown = || MisuseFault::UnknownGroup.of(item.group);
+            items.push((ledger.seat(item.group).ok_or_else(unknown)?, item));
+        }
+        Ok(items)
+    }
+
+    /// Takes the changes on copies of what they change.
+    fn check(&mut self, changes: &[(Seat, &GroupItem)]) -> Result<(), Misuse> {
         let ledger = self.shared.ledger.read();
         self.staging.start(ledger.seats_len());
-        for item in items {
+        for (seat, item) in changes {
             let refused = |fault: MisuseFault| fault.of(item.group);
             if matches!(item.item, Item::Moved(_)) {
                 return Err(refused(MisuseFault::MovedByCaller));
             }
-            let seat = ledger.seat(item.group).ok_or(refused(MisuseFault::UnknownGroup))?;
-            ledger.group(seat).check_release(item).map_err(refused)?;
-            self.staging.outline(seat, &ledger).advance(item).map_err(refused)?;
-            changes.push((seat, item));
+            ledger.group(*seat).check_release(item).map_err(refused)?;
+            self.staging.advance(*seat, item, &ledger).map_err(refused)?;
         }
         Ok(())
     }
@@ -397,7 +404,8 @@ impl Store {
         let bytes = items.iter().map(|(_, item)| item_len(item)).sum();
         let buffers = std::mem::take(&mut self.buffers);
         let sequence = self.next_sequence;
-        let mut packer = Packer::new(self.options.record_bytes_max, sequence, bytes, buffers);
+        let to_pack = (items.len(), bytes);
+        let mut packer = Packer::new(self.options.record_bytes_max, sequence, to_pack, buffers);
         for (_, item) in items {
             packer.push(item);
         }
@@ -511,17 +519,22 @@ impl Store {
         }
         let sequence = self.next_sequence;
         self.next_sequence += slots.len() as u64;
-        let mut packed = plan.packed.into_iter();
-        let mut pieces = Vec::new();
-        for (seat, item) in items {
-            pieces.clear();
-            if let Item::Append(run) | Item::Moved(run) = &item.item {
-                while pieces.last().is_none_or(|piece: &Piece| piece.last < run.last()) {
-                    let packed = packed.next().expect("every run was packed, in this order");
-                    pieces.push(piece(packed, &slots));
-                }
+        let pieces: Vec<_> = plan.packed.into_iter().map(|packed| piece(packed, &slots)).collect();
+        let mut left = &pieces[..];
+        for (position, (seat, item)) in items.iter().enumerate() {
+            if position % FETCHED_AHEAD == 0 {
+                let next = items[position..].iter().take(FETCHED_AHEAD);
+                ledger.fetch(next.map(|(seat, _)| *seat));
             }
-            let applied = ledger.apply(*seat, item, &pieces, sequence);
+            let mut count = 0;
+            if let Item::Append(run) | Item::Moved(run) = &item.item {
+                let ends = |piece: &Piece| piece.last == run.last();
+                count =
+                    1 + left.iter().position(ends).expect("every run was packed, in this order");
+            }
+            let pieces;
+            (pieces, left) = left.split_at(count);
+            let applied = ledger.apply(*seat, item, pieces, sequence);
             applied.expect("every change was checked before it was written");
         }
         ledger.records.settle();

@@ -107,6 +107,19 @@ fn a_change_that_makes_no_sense_is_named_and_nothing_of_its_batch_is_written() {
 }
 
 #[test]
+fn entries_that_would_follow_those_of_another_life_are_refused() {
+    let (mut store, _) = open(&SimDisk::new());
+    store.commit(&batch(&[create(1), append(1, 2, 1, &[b"a"])])).unwrap();
+    let item = append(1, 2, 2, &[b"b"]).item;
+    let late = GroupItem { group: GroupId(1), generation: Generation(2), item };
+    let Err(StoreError::Misuse(found)) = store.commit(&batch(&[late])) else {
+        panic!("entries of another life were accepted");
+    };
+    let (found, held) = (found.fault, Generation(1));
+    assert_eq!(found, MisuseFault::OtherGeneration { found: Generation(2), held });
+}
+
+#[test]
 fn later_changes_of_a_batch_build_on_earlier_ones() {
     let (mut store, _) = open(&SimDisk::new());
     let items = [
