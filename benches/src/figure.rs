@@ -6,6 +6,7 @@ use crate::arguments::Options;
 use crate::core_entry_cost;
 use crate::durable_writes;
 use crate::log_commit;
+use crate::node_entry_cost;
 use crate::report::Line;
 
 /// Something that is measured in several cases.
@@ -23,11 +24,16 @@ pub(crate) struct Figure {
 pub(crate) type Emit<'a> = dyn FnMut(Line) + 'a;
 
 /// All figures. A name never changes its meaning.
-pub(crate) const FIGURES: [Figure; 3] = [
+pub(crate) const FIGURES: [Figure; 4] = [
     Figure {
         name: "core-entry-cost",
         about: "CPU time per entry in raft-core, three replicas on one thread, beside raft-rs",
         measure: core_entry_cost::measure,
+    },
+    Figure {
+        name: "node-entry-cost",
+        about: "CPU time per entry in multiraft, three nodes on one thread, frames encoded",
+        measure: node_entry_cost::measure,
     },
     Figure {
         name: "log-commit",

@@ -16,6 +16,7 @@
 //! - `clock`: CPU time of this thread and of all. `disk`: a folder on the disk that is measured.
 //! - `workload`: what is proposed, and a state machine that reads it.
 //! - `core_entry_cost`: what an entry costs in the core, for all three replicas together.
+//! - `node_entry_cost`: what an entry costs a node's groups together, for all three replicas.
 //! - `log_commit`: what a durable commit of the log takes.
 //! - `durable_writes`: how many writes three nodes take, with disks, network and all.
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@ mod disk;
 mod durable_writes;
 mod figure;
 mod log_commit;
+mod node_entry_cost;
 mod report;
 mod workload;
 
