@@ -71,7 +71,8 @@ async fn a_call_without_a_quorum_is_told_that_its_outcome_is_unknown() {
 async fn a_state_machine_that_hangs_is_named_and_does_not_hold_up_the_end() {
     let journal = Journal::default();
     let (store, restored) = open(&storage_redb::sim_disk::SimDisk::new(), NodeId(1));
-    let within = Duration::from_millis(50);
+    // Long enough for the threads that do not hang, on any machine.
+    let within = Duration::from_millis(500);
     let engine = builder(NodeId(1), &table(1, 1))
         .store(store, restored)
         .state_machine(journal.clone())
@@ -85,13 +86,13 @@ async fn a_state_machine_that_hangs_is_named_and_does_not_hold_up_the_end() {
         let engine = engine.clone();
         async move { engine.propose_to_group(GROUP, Bytes::from_static(b"x")).await }
     });
-    until("the call", || engine.status().proposal_bytes > 0).await;
+    until("the commit", || journal.stands_still()).await;
     let ended = soon("the end", engine.shutdown()).await;
     assert_eq!(ended, Err(ShutdownError::Stuck { thread: "mr-apply-0".into(), within }));
     journal.release();
-    // What was committed by then is applied after all, or was cut short by the end.
+    // It had been committed, and is applied after all.
     let answer = soon("an answer", held).await.unwrap();
-    assert!(matches!(answer, Ok(_) | Err(ProposeError::Uncertain)), "{answer:?}");
+    assert!(answer.is_ok(), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
