@@ -110,9 +110,21 @@ pub fn import_order(manifest: &Manifest) -> Vec<String> {
         return vec![format!("{path}: {name} is no member that the house knows (tidy/house.rs)")];
     };
     let ours = manifest.dependencies.iter().filter(|d| member(&d.package).is_some());
-    let wrong = ours.filter(|d| !rules.imports.contains(&d.package.as_str()));
+    let is_allowed = |d: &&Dependency| {
+        let package = d.package.as_str();
+        rules.imports.contains(&package) || d.is_dev && rules.test_imports.contains(&package)
+    };
+    let wrong = ours.filter(|d| !is_allowed(d));
     wrong
-        .map(|d| format!("{path}: {name} imports {}, allowed: {:?}", d.package, rules.imports))
+        .map(|d| {
+            let (allowed, for_tests) = (rules.imports, rules.test_imports);
+            let for_tests = if for_tests.is_empty() {
+                String::new()
+            } else {
+                format!("; for tests: {for_tests:?}")
+            };
+            format!("{path}: {name} imports {}, allowed: {allowed:?}{for_tests}", d.package)
+        })
         .collect()
 }
 
@@ -259,6 +271,16 @@ mod tests {
         assert_eq!(wrong.len(), 1);
         let wrong = import_order(&manifest("server", "[dependencies]\ntests.workspace = true"));
         assert_eq!(wrong.len(), 1);
+    }
+
+    #[test]
+    fn what_tests_alone_may_import_is_named_elsewhere() {
+        let server = |section| manifest("server", &format!("[{section}]\nsim.workspace = true"));
+        assert_eq!(import_order(&server("dev-dependencies")), [""; 0]);
+        for section in ["dependencies", "build-dependencies"] {
+            let wrong = import_order(&server(section));
+            assert!(wrong[0].ends_with("; for tests: [\"sim\"]"), "{wrong:?}");
+        }
     }
 
     #[test]
