@@ -1,79 +1,21 @@
 //! The program as it is started: the demo, one node alone, and one command to them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io::{BufRead, BufReader, Read};
+mod processes;
+
+use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
-/// Built by cargo for this very test.
-const PROGRAM: &str = env!("CARGO_BIN_EXE_multiraft");
-/// No test waits longer for anything.
-const BOUND: Duration = Duration::from_secs(60);
+use processes::program::{PROGRAM, Program};
 
-/// The program, running; killed if the test fails.
-struct Running {
-    child: Child,
-    output: Option<mpsc::Receiver<String>>,
-}
-
-impl Running {
-    /// Starts the program and waits for a line of its output that contains `ready`.
-    fn start(args: &[&str], ready: &str) -> Self {
-        let mut command = Command::new(PROGRAM);
-        command.args(args).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().unwrap();
-        let output = lines(child.stdout.take().unwrap());
-        let mut seen = Vec::new();
-        loop {
-            match output.recv_timeout(BOUND) {
-                Ok(line) if line.contains(ready) => break,
-                Ok(line) => seen.push(line),
-                Err(error) => {
-                    let _ = child.kill();
-                    panic!("no {ready:?} in {seen:?}: {error}");
-                }
-            }
-        }
-        Self { child, output: Some(output) }
-    }
-
-    /// Sends SIGTERM and waits for the end; answers the exit code and the rest of the output.
-    fn terminate(mut self) -> (Option<i32>, String) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        let rest: Vec<String> = self.output.take().unwrap().iter().collect();
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return (status.code(), rest.join("\n"));
-            }
-            assert!(began.elapsed() < BOUND, "it does not end");
-            std::thread::yield_now();
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The lines of an output as they come; ends when the output is closed.
-fn lines(output: ChildStdout) -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(output).lines() {
-            if line.is_err() || sender.send(line.unwrap_or_default()).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
+/// Starts the program, with a log in `folder`, and waits for a line of its output that contains
+/// `ready`.
+fn start(args: &[&str], folder: &Path, ready: &str) -> Program {
+    let program = Program::start(args, &folder.join("log"));
+    program.wait_for(ready);
+    program
 }
 
 fn run(args: &[&str]) -> Output {
@@ -107,7 +49,7 @@ fn the_demo_answers_stops_cleanly_and_finds_its_data_again() {
     let port_text = port.to_string();
     let args = ["demo", "--port", &port_text, "--data", data.to_str().unwrap()];
 
-    let demo = Running::start(&args, "Ctrl-C");
+    let demo = start(&args, folder.path(), "Ctrl-C");
     assert_eq!(client(port, &["set", "greeting", "hello"]), "OK");
     assert_eq!(client(port + 1, &["get", "greeting"]), "hello");
     let taken = run(&args);
@@ -118,7 +60,7 @@ fn the_demo_answers_stops_cleanly_and_finds_its_data_again() {
     assert_eq!(code, Some(0));
     assert!(rest.contains("Stopped."), "{rest}");
 
-    let demo = Running::start(&args, "Ctrl-C");
+    let demo = start(&args, folder.path(), "Ctrl-C");
     assert_eq!(client(port + 2, &["get", "greeting"]), "hello");
     assert_eq!(demo.terminate().0, Some(0));
     for node in 1..=3 {
@@ -144,7 +86,7 @@ fn one_node_alone_serves_all_slots() {
     let port = demo_port() + 3;
     let config = write_config(folder.path(), port);
     let args = ["serve", "--config", &config];
-    let node = Running::start(&args, "serves clients");
+    let node = start(&args, folder.path(), "serves clients");
     for key in ["a", "b", "c", "d"] {
         assert_eq!(client(port, &["set", key, key]), "OK");
     }
@@ -154,7 +96,7 @@ fn one_node_alone_serves_all_slots() {
     assert!(error.contains("redis_addr") && error.contains("node.toml"), "{error}");
     assert_eq!(taken.status.code(), Some(1));
     assert_eq!(node.terminate().0, Some(0));
-    let node = Running::start(&args, "serves clients");
+    let node = start(&args, folder.path(), "serves clients");
     assert_eq!(client(port, &["get", "c"]), "c");
     assert_eq!(node.terminate().0, Some(0));
 }
