@@ -5,6 +5,7 @@ use std::fmt;
 use crate::arguments::Options;
 use crate::core_entry_cost;
 use crate::durable_writes;
+use crate::kill_gap;
 use crate::log_commit;
 use crate::node_entry_cost;
 use crate::report::Line;
@@ -24,7 +25,7 @@ pub(crate) struct Figure {
 pub(crate) type Emit<'a> = dyn FnMut(Line) + 'a;
 
 /// All figures. A name never changes its meaning.
-pub(crate) const FIGURES: [Figure; 4] = [
+pub(crate) const FIGURES: [Figure; 5] = [
     Figure {
         name: "core-entry-cost",
         about: "CPU time per entry in raft-core, three replicas on one thread, beside raft-rs",
@@ -44,6 +45,11 @@ pub(crate) const FIGURES: [Figure; 4] = [
         name: "durable-writes",
         about: "writes per second that three nodes take, durable and applied, beside raft-rs",
         measure: durable_writes::measure,
+    },
+    Figure {
+        name: "kill-gap",
+        about: "how long writes wait when a leader is killed, of three processes",
+        measure: kill_gap::measure,
     },
 ];
 

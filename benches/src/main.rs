@@ -4,6 +4,7 @@
 //! cargo run --release -p benches --bin figures -- core-entry-cost
 //! cargo run --release -p benches --bin figures -- log-commit --dir FOLDER_ON_THE_DISK
 //! cargo run --release -p benches --bin figures -- durable-writes --dir FOLDER_ON_THE_DISK
+//! cargo build --release -p server && cargo run --release -p benches --bin figures -- kill-gap
 //! cargo run --release -p benches --bin figures -- --list
 //! ```
 //!
@@ -19,6 +20,7 @@
 //! - `node_entry_cost`: what an entry costs a node's groups together, for all three replicas.
 //! - `log_commit`: what a durable commit of the log takes.
 //! - `durable_writes`: how many writes three nodes take, with disks, network and all.
+//! - `kill_gap`: how long writes wait when a leader is killed.
 #![forbid(unsafe_code)]
 
 mod arguments;
@@ -27,6 +29,7 @@ mod core_entry_cost;
 mod disk;
 mod durable_writes;
 mod figure;
+mod kill_gap;
 mod log_commit;
 mod node_entry_cost;
 mod report;
