@@ -23,7 +23,7 @@ use crate::reader::{Reader, Truncated};
 use crate::run::RunError;
 
 /// The version byte of the frames that this crate writes, and the only one it reads.
-pub const FRAME_VERSION: u8 = 1;
+pub const FRAME_VERSION: u8 = 2;
 
 /// Bytes before a frame's first section.
 pub const FRAME_HEADER_BYTES: usize = 1 + 3 * 4;
@@ -99,10 +99,10 @@ pub enum FrameFault {
     },
     /// A kind of message that nobody defined.
     MessageKind {
-        /// The kind found; 1 to 9 were expected.
+        /// The kind found; 1 to 10 were expected.
         found: u8,
     },
-    /// An answer that is neither no (0) nor yes (1).
+    /// A yes or no that is neither no (0) nor yes (1).
     Flag {
         /// What it is.
         found: u8,
@@ -167,7 +167,7 @@ impl fmt::Display for FrameFault {
                 write!(f, "{found} messages, expected at most {messages_max}")
             }
             Self::Trailing { bytes } => write!(f, "{bytes} bytes behind the last message"),
-            Self::MessageKind { found } => write!(f, "message kind {found}, expected 1 to 9"),
+            Self::MessageKind { found } => write!(f, "message kind {found}, expected 1 to 10"),
             Self::Flag { found } => write!(f, "an answer of {found}, expected 0 or 1"),
             Self::TooManyRuns { found, runs_max } => {
                 write!(f, "an append of {found} runs, expected at most {runs_max}")
@@ -356,19 +356,20 @@ mod tests {
             MessageBody::HeartbeatResponse { round: None },
             MessageBody::PreVote { next_term: Term(7), last: id(10, 4) },
             MessageBody::PreVoteResponse { next_term: Term(7), granted: true },
-            MessageBody::Vote { last: id(10, 4) },
+            MessageBody::Vote { last: id(10, 4), is_ordered: true },
             MessageBody::VoteResponse { granted: false },
             MessageBody::Append { prev: id(10, 4), commit: LogIndex(8), runs },
             MessageBody::Accepted { matched: LogIndex(14) },
             MessageBody::Rejected { prev: LogIndex(10), hint: id(9, 3) },
             MessageBody::Heartbeat { commit: LogIndex(10), round },
             MessageBody::HeartbeatResponse { round },
+            MessageBody::TimeoutNow,
         ]
         .map(say)
         .to_vec()
     }
 
-    const GOLDEN: &str = "01020000000100000009000000\
+    const GOLDEN: &str = "0202000000010000000a000000\
         070000000000000005000000020000000300000006000000000000000a00000000000000\
         070000000000000005000000020000000300000006000000000000000b00000000000000\
         07000000000000000500000002000000030000000600000000000000\
@@ -376,7 +377,7 @@ mod tests {
         00000000000400000000000000\
         0700000000000000050000000200000003000000060000000000000002070000000000000001\
         07000000000000000500000002000000030000000600000000000000030a00000000000000040000\
-        0000000000\
+        000000000001\
         070000000000000005000000020000000300000006000000000000000400\
         07000000000000000500000002000000030000000600000000000000050a00000000000000040000\
         0000000000080000000000000003000000\
@@ -390,7 +391,8 @@ mod tests {
         00000000000300000000000000\
         07000000000000000500000002000000030000000600000000000000080a00000000000000090000\
         0000000000\
-        07000000000000000500000002000000030000000600000000000000090900000000000000";
+        07000000000000000500000002000000030000000600000000000000090900000000000000\
+        070000000000000005000000020000000300000006000000000000000a";
 
     #[test]
     fn frame_has_its_golden_bytes() {
@@ -403,7 +405,7 @@ mod tests {
     #[test]
     fn a_frame_of_no_messages_is_legal() {
         let frame = encode_frame(&[]);
-        assert_eq!(frame, hex("01 00000000 00000000 00000000"));
+        assert_eq!(frame, hex("02 00000000 00000000 00000000"));
         assert_eq!(decode_frame(&frame, &LIMITS), Ok(vec![]));
     }
 
@@ -422,15 +424,21 @@ mod tests {
 
     #[test]
     fn malformed_frames_are_refused_by_name() {
-        assert_eq!(fault("02"), FrameFault::Version { found: 2 });
+        assert_eq!(fault("01"), FrameFault::Version { found: 1 });
         let truncated = Truncated { offset: 9, wanted: 4, found: 3 };
-        assert_eq!(fault("01 00000000 00000000 000000"), FrameFault::Truncated(truncated));
-        let trailing = fault("01 00000000 00000000 00000000 ff");
+        assert_eq!(fault("02 00000000 00000000 000000"), FrameFault::Truncated(truncated));
+        let trailing = fault("02 00000000 00000000 00000000 ff");
         assert_eq!(trailing, FrameFault::Trailing { bytes: 1 });
         let address = "0700000000000000 05000000 02000000 03000000 0600000000000000";
         let one =
-            |body: &str| fault(&("01 00000000 00000000 01000000".to_string() + address + body));
-        assert_eq!(one("0a 00"), FrameFault::MessageKind { found: 10 });
+            |body: &str| fault(&("02 00000000 00000000 01000000".to_string() + address + body));
+        assert_eq!(one("0b"), FrameFault::MessageKind { found: 11 });
+        let vote = "03 0a00000000000000 0400000000000000";
+        assert_eq!(one(&(vote.to_string() + "02")), FrameFault::Flag { found: 2 });
+        // A vote of frame version 1, which knew no ordered elections, and an order that says more.
+        let wanted = |offset| Truncated { offset, wanted: 1, found: 0 };
+        assert_eq!(one(vote), FrameFault::Truncated(wanted(58)));
+        assert_eq!(one("0a 00"), FrameFault::Trailing { bytes: 1 });
         assert_eq!(one("04 02"), FrameFault::Flag { found: 2 });
         let vote = say(MessageBody::VoteResponse { granted: true });
         let mut frame = encode_frame(&[vote.clone(), vote]).to_vec();
@@ -453,10 +461,10 @@ mod tests {
             let truncated = Truncated { offset, wanted, found: 0 };
             assert_eq!(error.fault, FrameFault::Truncated(truncated));
         };
-        refused("01 ffffffff 00000000 00000000", 13, 36);
-        refused("01 00000000 ffffffff 00000000", 13, 28);
-        refused("01 00000000 00000000 ffffffff", 13, 30);
-        let runs = "01 00000000 00000000 01000000\
+        refused("02 ffffffff 00000000 00000000", 13, 36);
+        refused("02 00000000 ffffffff 00000000", 13, 28);
+        refused("02 00000000 00000000 ffffffff", 13, 29);
+        let runs = "02 00000000 00000000 01000000\
             0700000000000000 05000000 02000000 03000000 0600000000000000 05\
             0000000000000000 0000000000000000 0000000000000000 ffffffff";
         refused(runs, 70, 25);
@@ -581,14 +589,14 @@ mod tests {
 
         #[test]
         fn random_bytes_are_refused_or_read_without_panic(
-            counts in [0..3u8, 0..3u8, 0..3u8], kind in 0..11u8,
+            counts in [0..3u8, 0..3u8, 0..3u8], kind in 0..12u8,
             bytes in prop::collection::vec(any::<u8>(), 0..300), raw in any::<bool>(),
         ) {
             let [heartbeats, responses, messages] = counts.map(|count| [count, 0, 0, 0]);
             let mut frame = if raw {
                 vec![]
             } else {
-                [&[1][..], &heartbeats, &responses, &messages].concat()
+                [&[FRAME_VERSION][..], &heartbeats, &responses, &messages].concat()
             };
             frame.extend(bytes);
             // The kind of the first message, if there is one where no heartbeats precede it.

@@ -23,8 +23,8 @@ const ADDRESS_BYTES: usize = 8 + 4 + 4 + 4 + 8;
 pub(crate) const HEARTBEAT_BYTES: usize = ADDRESS_BYTES + 8;
 /// Bytes of an answer to one: the address says it all.
 pub(crate) const HEARTBEAT_RESPONSE_BYTES: usize = ADDRESS_BYTES;
-/// Bytes of the shortest message with a kind, an answer to a vote request.
-pub(crate) const MESSAGE_BYTES_MIN: usize = ADDRESS_BYTES + 1 + 1;
+/// Bytes of the shortest message with a kind, the order to campaign: the kind says it all.
+pub(crate) const MESSAGE_BYTES_MIN: usize = ADDRESS_BYTES + 1;
 
 const KIND_PRE_VOTE: u8 = 1;
 const KIND_PRE_VOTE_RESPONSE: u8 = 2;
@@ -35,6 +35,7 @@ const KIND_ACCEPTED: u8 = 6;
 const KIND_REJECTED: u8 = 7;
 const KIND_HEARTBEAT: u8 = 8;
 const KIND_HEARTBEAT_RESPONSE: u8 = 9;
+const KIND_TIMEOUT_NOW: u8 = 10;
 
 /// The part of a frame in which a message stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +61,8 @@ pub(crate) fn section(body: &MessageBody) -> Section {
         | MessageBody::Accepted { .. }
         | MessageBody::Rejected { .. }
         | MessageBody::Heartbeat { .. }
-        | MessageBody::HeartbeatResponse { .. } => Section::Messages,
+        | MessageBody::HeartbeatResponse { .. }
+        | MessageBody::TimeoutNow => Section::Messages,
     }
 }
 
@@ -71,7 +73,7 @@ pub(crate) fn message_len(body: &MessageBody) -> usize {
         MessageBody::HeartbeatResponse { round: None } => return HEARTBEAT_RESPONSE_BYTES,
         MessageBody::PreVote { .. } => 8 + 16,
         MessageBody::PreVoteResponse { .. } => 8 + 1,
-        MessageBody::Vote { .. } => 16,
+        MessageBody::Vote { .. } => 16 + 1,
         MessageBody::VoteResponse { .. } => 1,
         MessageBody::Append { runs, .. } => {
             16 + 8 + 4 + runs.iter().map(run::run_len).sum::<usize>()
@@ -80,6 +82,7 @@ pub(crate) fn message_len(body: &MessageBody) -> usize {
         MessageBody::Rejected { .. } => 8 + 16,
         MessageBody::Heartbeat { round: Some(_), .. } => 8 + 8,
         MessageBody::HeartbeatResponse { round: Some(_) } => 8,
+        MessageBody::TimeoutNow => 0,
     };
     ADDRESS_BYTES + 1 + body
 }
@@ -105,9 +108,10 @@ pub(crate) fn put_message(out: &mut Vec<u8>, envelope: &Envelope) {
             out.put_u64_le(next_term.0);
             out.put_u8(u8::from(*granted));
         }
-        MessageBody::Vote { last } => {
+        MessageBody::Vote { last, is_ordered } => {
             out.put_u8(KIND_VOTE);
             put_log_id(out, *last);
+            out.put_u8(u8::from(*is_ordered));
         }
         MessageBody::VoteResponse { granted } => {
             out.put_u8(KIND_VOTE_RESPONSE);
@@ -140,6 +144,7 @@ pub(crate) fn put_message(out: &mut Vec<u8>, envelope: &Envelope) {
             out.put_u8(KIND_HEARTBEAT_RESPONSE);
             out.put_u64_le(round.0);
         }
+        MessageBody::TimeoutNow => out.put_u8(KIND_TIMEOUT_NOW),
     }
 }
 
@@ -175,7 +180,10 @@ fn read_body(reader: &mut Reader<'_>, limits: &FrameLimits) -> Result<MessageBod
             let next_term = Term(reader.u64()?);
             MessageBody::PreVoteResponse { next_term, granted: read_flag(reader)? }
         }
-        KIND_VOTE => MessageBody::Vote { last: read_log_id(reader)? },
+        KIND_VOTE => {
+            let last = read_log_id(reader)?;
+            MessageBody::Vote { last, is_ordered: read_flag(reader)? }
+        }
         KIND_VOTE_RESPONSE => MessageBody::VoteResponse { granted: read_flag(reader)? },
         KIND_APPEND => {
             let prev = read_log_id(reader)?;
@@ -194,6 +202,7 @@ fn read_body(reader: &mut Reader<'_>, limits: &FrameLimits) -> Result<MessageBod
         KIND_HEARTBEAT_RESPONSE => {
             MessageBody::HeartbeatResponse { round: Some(ReadRound(reader.u64()?)) }
         }
+        KIND_TIMEOUT_NOW => MessageBody::TimeoutNow,
         found => return Err(FrameFault::MessageKind { found }),
     })
 }

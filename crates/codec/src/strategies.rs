@@ -162,7 +162,7 @@ prop_compose! {
     /// Any message that a replica may send.
     pub(crate) fn envelope()(
         group in any::<u64>(), generation in any::<u32>(), from in any::<u32>(),
-        to in any::<u32>(), term in any::<u64>(), which in 0..11u8, number in any::<u64>(),
+        to in any::<u32>(), term in any::<u64>(), which in 0..12u8, number in any::<u64>(),
         other in any::<u64>(), granted in any::<bool>(), (prev, runs) in contiguous_runs(),
     ) -> Envelope {
         let (index, round) = (LogIndex(number), ReadRound(other));
@@ -170,7 +170,7 @@ prop_compose! {
         let body = match which {
             0 => MessageBody::PreVote { next_term: Term(number), last },
             1 => MessageBody::PreVoteResponse { next_term: Term(number), granted },
-            2 => MessageBody::Vote { last },
+            2 => MessageBody::Vote { last, is_ordered: granted },
             3 => MessageBody::VoteResponse { granted },
             4 => MessageBody::Append { prev, commit: index, runs },
             5 => MessageBody::Accepted { matched: index },
@@ -178,7 +178,8 @@ prop_compose! {
             7 => MessageBody::Heartbeat { commit: index, round: None },
             8 => MessageBody::Heartbeat { commit: index, round: Some(round) },
             9 => MessageBody::HeartbeatResponse { round: None },
-            _ => MessageBody::HeartbeatResponse { round: Some(round) },
+            10 => MessageBody::HeartbeatResponse { round: Some(round) },
+            _ => MessageBody::TimeoutNow,
         };
         let message =
             Message { from: ReplicaId(from), to: ReplicaId(to), term: Term(term), body };

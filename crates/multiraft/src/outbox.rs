@@ -37,7 +37,8 @@ impl Kind {
             | MessageBody::Accepted { .. }
             | MessageBody::Rejected { .. }
             | MessageBody::Heartbeat { round: Some(_), .. }
-            | MessageBody::HeartbeatResponse { round: Some(_) } => Self::Other,
+            | MessageBody::HeartbeatResponse { round: Some(_) }
+            | MessageBody::TimeoutNow => Self::Other,
         }
     }
 }

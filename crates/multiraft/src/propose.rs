@@ -94,6 +94,10 @@ impl MultiRaft {
             raft_core::ProposeError::Overloaded { .. } => {
                 ProposeError::Overloaded { budget: GROUP_BUDGET }
             }
+            // Whoever hands over leads no more in a moment, and then nobody is known to for another.
+            raft_core::ProposeError::TransferInProgress { .. } => {
+                ProposeError::NotLeader { leader: None }
+            }
         })?;
         self.groups.count_uncommitted(slot, bytes);
         Ok(appended)

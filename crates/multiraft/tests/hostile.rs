@@ -68,7 +68,9 @@ fn body() -> impl Strategy<Value = MessageBody> {
         (number(), any::<bool>()).prop_map(|(term, granted)| {
             MessageBody::PreVoteResponse { next_term: Term(term), granted }
         }),
-        log_id().prop_map(|last| MessageBody::Vote { last }),
+        (log_id(), any::<bool>())
+            .prop_map(|(last, is_ordered)| MessageBody::Vote { last, is_ordered }),
+        Just(MessageBody::TimeoutNow),
         any::<bool>().prop_map(|granted| MessageBody::VoteResponse { granted }),
         (log_id(), index()).prop_flat_map(|(prev, commit)| {
             runs(prev).prop_map(move |runs| MessageBody::Append { prev, commit, runs })

@@ -38,8 +38,8 @@ impl Candidate {
     }
 
     /// Asks everybody for their vote in the current term; this replica has voted for itself.
-    pub(crate) fn vote(common: &mut Common) -> Self {
-        let body = MessageBody::Vote { last: common.log.last_id() };
+    pub(crate) fn vote(common: &mut Common, is_ordered: bool) -> Self {
+        let body = MessageBody::Vote { last: common.log.last_id(), is_ordered };
         Self::ask(common, Ballot::Vote, body)
     }
 
@@ -108,7 +108,7 @@ impl Candidate {
         let configuration = common.configuration();
         if quorum::is_reached(configuration, |voter| self.granted.contains(&voter)) {
             return match self.ballot {
-                Ballot::PreVote => Transition::Campaign,
+                Ballot::PreVote => Transition::Campaign { is_ordered: false },
                 Ballot::Vote => Transition::Lead,
             };
         }

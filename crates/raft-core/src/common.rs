@@ -31,8 +31,10 @@ pub(crate) enum Transition {
     },
     /// Asks for pre-votes.
     PreCampaign,
-    /// Asks for votes in the next term.
-    Campaign,
+    /// Asks for votes in the next term, by the leader's order or because its time has come.
+    Campaign {
+        is_ordered: bool,
+    },
     /// Leads the current term.
     Lead,
     /// Takes part in nothing any more.

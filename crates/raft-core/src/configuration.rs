@@ -155,6 +155,12 @@ impl Configuration {
         find(&self.incoming, replica).is_some() || find(&self.outgoing, replica).is_some()
     }
 
+    /// Whether that replica votes, in both halves while there are two.
+    pub fn is_voter_throughout(&self, replica: ReplicaId) -> bool {
+        let is_in_outgoing = || find(&self.outgoing, replica).is_some();
+        find(&self.incoming, replica).is_some() && (!self.is_joint() || is_in_outgoing())
+    }
+
     /// Whether that replica is a learner.
     pub fn is_learner(&self, replica: ReplicaId) -> bool {
         find(&self.learners, replica).is_some()

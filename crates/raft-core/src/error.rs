@@ -25,6 +25,12 @@ pub enum ProposeError {
         /// Which budget is used up.
         budget: &'static str,
     },
+    /// Leadership is being handed over: ask that replica, or this one if it still leads after one
+    /// election timeout.
+    TransferInProgress {
+        /// Who is to lead.
+        to: ReplicaId,
+    },
 }
 
 /// This replica does not lead; ask the leader, or wait if none is known.
@@ -108,6 +114,9 @@ impl fmt::Display for ProposeError {
                 write!(f, "the entry has {bytes} bytes, at most {bytes_max} are allowed")
             }
             Self::Overloaded { budget } => write!(f, "overloaded: {budget} is used up"),
+            Self::TransferInProgress { to } => {
+                write!(f, "leadership is being handed to replica {to}")
+            }
         }
     }
 }

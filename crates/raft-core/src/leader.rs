@@ -13,6 +13,7 @@ use types::{LogId, LogIndex, ReplicaId, Tick};
 use crate::common::{Common, Transition};
 use crate::progress::{Progress, ProgressState};
 use crate::reads::Reads;
+use crate::transfer::Transfer;
 use crate::{
     EntryHeader, EntryRun, Fetch, FetchFor, MessageBody, ProposeError, ReadAnswer, ReadId,
     ReadRound, RunBody, StepError, quorum,
@@ -28,6 +29,8 @@ pub(crate) struct Leader {
     /// Sealed runs not yet committed: last index and cost of each.
     uncommitted: VecDeque<(LogIndex, usize)>,
     uncommitted_bytes: usize,
+    /// The handover under way, if there is one.
+    pub(crate) transfer: Option<Transfer>,
 }
 
 impl Leader {
@@ -70,6 +73,7 @@ impl Leader {
             next_beat: next_beat(common),
             uncommitted: VecDeque::new(),
             uncommitted_bytes: 0,
+            transfer: None,
         }
     }
 
@@ -98,6 +102,7 @@ impl Leader {
             return Transition::Follow { leader: None };
         }
         self.next_beat = next_beat(common);
+        self.expire_transfer(common.now);
         let overdue = common.now.0.checked_sub(timing.retransmit_ticks()).map(Tick);
         if let Some(sent_before) = overdue {
             self.peers.iter_mut().for_each(|peer| peer.retransmit(sent_before));
@@ -135,6 +140,9 @@ impl Leader {
         let bytes = header.entry_len(payload.len());
         if bytes > limits.entry_bytes_max {
             return Err(ProposeError::TooLarge { bytes, bytes_max: limits.entry_bytes_max });
+        }
+        if let Some(Transfer { to, .. }) = self.transfer {
+            return Err(ProposeError::TransferInProgress { to });
         }
         let uncommitted = self.uncommitted_bytes(common);
         if uncommitted > 0 && uncommitted + bytes > limits.uncommitted_bytes_max {
@@ -234,7 +242,7 @@ impl Leader {
         }
     }
 
-    /// Closes the turn's run, sends what may be sent, starts a read round.
+    /// Closes the turn's run, sends what may be sent, starts a read round, hands over.
     pub(crate) fn collect(&mut self, common: &mut Common) {
         if let Some((last, cost)) = common.log.seal() {
             self.uncommitted.push_back((last, cost));
@@ -248,6 +256,7 @@ impl Leader {
         if common.log.committed() >= self.term_start {
             self.start_read_round(common);
         }
+        self.advance_transfer(common);
     }
 
     fn start_read_round(&mut self, common: &mut Common) {
@@ -290,7 +299,8 @@ impl Leader {
         let last = common.log.last();
         let knows_all =
             |peer: &Progress| peer.matched == last && peer.commit_sent == last && peer.is_idle();
-        self.reads.is_empty() && self.peers.iter().all(knows_all)
+        let has_nothing_to_do = self.reads.is_empty() && self.transfer.is_none();
+        has_nothing_to_do && self.peers.iter().all(knows_all)
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! tick, step, propose, read_index, campaign,          +----------+
-//! report_unreachable, set_fitness            -------> |          | ----> Ready: a write, messages,
+//! transfer_leader, set_fitness, report_unreachable -> |          | ----> Ready: a write, messages,
 //! persisted, applied, entries_fetched        -------> | RaftNode |       committed runs, reads,
 //!                                                     |          |       fetches, the role
 //! status, is_quiet, deadline                 <------- +----------+
@@ -24,7 +24,7 @@
 //! (`writes.rs`), progress of other replicas (`progress.rs`), read rounds (`reads.rs`), and quorum
 //! arithmetic ([`quorum`]). [`EntryRun`] is the unit of the log, laid out once (`entry.rs`).
 //!
-//! **Left out so far**: proposing configuration changes, snapshots, leadership transfer, leases.
+//! **Left out so far**: proposing configuration changes, snapshots, leases.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -53,6 +53,7 @@ mod restore;
 mod settings;
 mod status;
 mod terms;
+mod transfer;
 mod writes;
 
 pub use configuration::{Configuration, ConfigurationError, Replica};
@@ -73,3 +74,4 @@ pub use ready::{
 pub use restore::RestoredReplica;
 pub use settings::{Limits, RawTiming, Settings, Timing, TimingError};
 pub use status::{PeerStatus, Status};
+pub use transfer::TransferError;

@@ -47,6 +47,9 @@ pub enum MessageBody {
     Vote {
         /// The last entry of the sender's log.
         last: LogId,
+        /// Whether the leader ordered this election ([`MessageBody::TimeoutNow`]), so that promises
+        /// to it do not stand in the way.
+        is_ordered: bool,
     },
     /// The answer to a vote request; a granted one leaves only once the vote is durable.
     VoteResponse {
@@ -87,4 +90,7 @@ pub enum MessageBody {
         /// The round of the heartbeat that is answered.
         round: Option<ReadRound>,
     },
+    /// "Campaign now": the leader hands leadership over (dissertation 3.10). Counts only from the
+    /// leader of the receiver's term.
+    TimeoutNow,
 }

@@ -161,14 +161,17 @@ impl RaftNode {
         }
         let Message { from, term, body, .. } = message;
         // A pre-vote moves nobody's term, and a granted one may come from an older term; a vote is
-        // weighed against promises before its term is entered. All else speaks for its term.
+        // weighed against promises before its term is entered; an order counts in its term alone. All
+        // else speaks for its term.
         let mut result = Ok(());
         if let MessageBody::PreVote { next_term, last } = body {
             self.pre_vote(from, next_term, last);
         } else if let MessageBody::PreVoteResponse { next_term, granted: true } = body {
             self.pre_vote_granted(from, next_term);
-        } else if let MessageBody::Vote { last } = body {
-            self.vote(from, term, last);
+        } else if let MessageBody::Vote { last, is_ordered } = body {
+            self.vote(from, term, last, is_ordered);
+        } else if matches!(body, MessageBody::TimeoutNow) {
+            self.ordered_to_campaign(from, term);
         } else {
             result = self.step_in_term(from, term, body);
         }
@@ -242,7 +245,7 @@ impl RaftNode {
                     transition = candidate.pre_vote_response(common, from, next_term, granted);
                 }
             }
-            MessageBody::PreVote { .. } | MessageBody::Vote { .. } => {}
+            MessageBody::PreVote { .. } | MessageBody::Vote { .. } | MessageBody::TimeoutNow => {}
         }
         self.transition(transition);
         Ok(())
@@ -268,9 +271,12 @@ impl RaftNode {
 
     /// Grants the vote if no promise forbids it, none was given to somebody else in that term, and
     /// the candidate's log is at least as up to date. Source: paper 5.2, 5.4.1; dissertation 4.2.3.
-    fn vote(&mut self, from: ReplicaId, term: Term, last: LogId) {
-        // A leader is bound too: it steps down when it has not heard from a quorum, not before.
-        let is_bound = self.common.is_bound() || matches!(self.role, RoleState::Leader(_));
+    fn vote(&mut self, from: ReplicaId, term: Term, last: LogId, is_ordered: bool) {
+        // A leader is bound too: it steps down when it has not heard from a quorum, not before. An
+        // election that the leader ordered breaks no promise to it, nor to leaders before it: it was
+        // elected, so that those had run out or been given back (dissertation 4.2.3).
+        let is_bound =
+            !is_ordered && (self.common.is_bound() || matches!(self.role, RoleState::Leader(_)));
         if term > self.common.term() {
             if is_bound {
                 return;
@@ -423,7 +429,7 @@ impl RaftNode {
     }
 
     /// Carries out what a role wants to become, and what follows from it at once.
-    fn transition(&mut self, transition: Transition) {
+    pub(crate) fn transition(&mut self, transition: Transition) {
         match transition {
             Transition::Stay => {}
             Transition::Follow { leader } => self.become_follower(leader),
@@ -434,10 +440,10 @@ impl RaftNode {
                 self.role = RoleState::Candidate(candidate);
                 self.transition(outcome);
             }
-            Transition::Campaign => {
+            Transition::Campaign { is_ordered } => {
                 self.common.enter_term(candidate::next(&self.common));
                 self.common.hard_state.vote = Some(self.common.me);
-                self.role = RoleState::Candidate(Candidate::vote(&mut self.common));
+                self.role = RoleState::Candidate(Candidate::vote(&mut self.common, is_ordered));
             }
             Transition::Lead => {
                 let leader = Leader::new(&mut self.common);
@@ -491,13 +497,13 @@ fn check_message(common: &Common, message: &Message) -> Result<(), StepError> {
             }
             Ok(())
         }
-        MessageBody::Vote { last } => {
+        MessageBody::Vote { last, .. } => {
             if last.term > message.term {
                 return impossible("a candidate with entries of a later term");
             }
             Ok(())
         }
-        MessageBody::Heartbeat { .. } => Ok(()),
+        MessageBody::Heartbeat { .. } | MessageBody::TimeoutNow => Ok(()),
         MessageBody::PreVoteResponse { .. }
         | MessageBody::VoteResponse { .. }
         | MessageBody::Accepted { .. }

@@ -34,7 +34,7 @@ fn a_restarted_replica_votes_only_when_its_old_promises_have_run_out() {
         next_term: Term(next),
         last: LogId::new(Term(1), LogIndex(2)),
     };
-    let vote = MessageBody::Vote { last: LogId::new(Term(1), LogIndex(2)) };
+    let vote = MessageBody::Vote { last: LogId::new(Term(1), LogIndex(2)), is_ordered: false };
     cluster.node(3).step(message(2, 3, 1, ask(2))).unwrap();
     cluster.node(3).step(message(2, 3, 2, vote.clone())).unwrap();
     cluster.collect(3);

@@ -68,7 +68,7 @@ fn runs_behind((index, term): (u64, u64)) -> Vec<Vec<EntryRun>> {
 }
 
 fn bodies() -> Vec<MessageBody> {
-    let mut bodies = Vec::new();
+    let mut bodies = vec![MessageBody::TimeoutNow];
     for granted in [false, true] {
         bodies.push(MessageBody::VoteResponse { granted });
         let next_terms = VALUES.map(Term);
@@ -78,7 +78,7 @@ fn bodies() -> Vec<MessageBody> {
     }
     for id in log_ids() {
         let last = log_id(id);
-        bodies.push(MessageBody::Vote { last });
+        bodies.extend([false, true].map(|is_ordered| MessageBody::Vote { last, is_ordered }));
         bodies.extend(VALUES.map(|next| MessageBody::PreVote { next_term: Term(next), last }));
         bodies
             .extend(VALUES.map(|prev| MessageBody::Rejected { prev: LogIndex(prev), hint: last }));

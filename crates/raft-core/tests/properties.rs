@@ -23,6 +23,7 @@ enum Step {
     Campaign(u32),
     Restart(u32),
     Fitness(u32, Fitness),
+    Transfer(u32),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -32,6 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1u64..6).prop_map(Step::Tick),
         1 => (1u32..5).prop_map(Step::Campaign),
         1 => (1u32..5).prop_map(Step::Restart),
+        1 => (1u32..5).prop_map(Step::Transfer),
         1 => (1u32..5, fitness()).prop_map(|(n, fitness)| Step::Fitness(n, fitness)),
     ]
 }
@@ -54,6 +56,11 @@ fn take(cluster: &mut Cluster, step: Step) {
         }
         Step::Tick(ticks) => cluster.tick(ticks),
         Step::Campaign(n) => cluster.node(n).campaign(),
+        Step::Transfer(n) => {
+            if let Some(leader) = cluster.leader() {
+                cluster.node(leader).transfer_leader(id(n)).ok();
+            }
+        }
         Step::Fitness(n, fitness) => cluster.node(n).set_fitness(fitness),
         Step::Restart(n) => {
             cluster.crash(n);
@@ -167,7 +174,9 @@ fn body() -> impl Strategy<Value = MessageBody> {
             next_term: Term(term),
             granted
         }),
-        log_id().prop_map(|last| MessageBody::Vote { last }),
+        (log_id(), any::<bool>())
+            .prop_map(|(last, is_ordered)| MessageBody::Vote { last, is_ordered }),
+        Just(MessageBody::TimeoutNow),
         any::<bool>().prop_map(|granted| MessageBody::VoteResponse { granted }),
         (log_id(), index(), prop::collection::vec(run(), 0..3))
             .prop_map(|(prev, commit, runs)| MessageBody::Append { prev, commit, runs }),

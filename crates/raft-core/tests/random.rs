@@ -43,6 +43,7 @@ struct Schedule {
     voters: u32,
     proposed: u64,
     reads: u64,
+    transfers: u64,
 }
 
 impl Schedule {
@@ -51,7 +52,15 @@ impl Schedule {
         let voters = 1 + u32::try_from(chance.below(5)).unwrap();
         let learners = u32::try_from(chance.below(2)).unwrap();
         let cluster = Cluster::with_learners(voters, learners);
-        Self { chance, cluster, replicas: voters + learners, voters, proposed: 0, reads: 0 }
+        Self {
+            chance,
+            cluster,
+            replicas: voters + learners,
+            voters,
+            proposed: 0,
+            reads: 0,
+            transfers: 0,
+        }
     }
 
     fn any(&mut self) -> u32 {
@@ -99,13 +108,14 @@ impl Schedule {
     }
 
     fn disturb(&mut self, n: u32) {
-        match self.chance.below(16) {
+        match self.chance.below(18) {
             0..=1 => self.cut(n),
             2..=7 => self.cluster.heal(),
             8..=9 if self.is_up(n) => self.cluster.crash(n),
             10..=13 if !self.is_up(n) => self.cluster.restart(n, 10),
             14 if self.is_up(n) => self.cluster.node(n).campaign(),
             15 if self.is_up(n) => self.change_fitness(n),
+            16..=17 => self.transfer(n),
             _ => {}
         }
     }
@@ -167,6 +177,13 @@ impl Schedule {
         }
     }
 
+    fn transfer(&mut self, to: u32) {
+        if let Some(leader) = self.cluster.leader() {
+            let begun = self.cluster.node(leader).transfer_leader(harness::id(to));
+            self.transfers += u64::from(begun.is_ok());
+        }
+    }
+
     fn change_fitness(&mut self, n: u32) {
         let fitness = if self.chance.one_in(3) { Fitness::Unfit } else { Fitness::Fit };
         self.cluster.node(n).set_fitness(fitness);
@@ -205,8 +222,9 @@ impl Schedule {
     }
 }
 
-/// Runs one seed; returns how many entries were committed while faults were on, and the last term.
-fn run(seed: u64) -> (usize, u64) {
+/// Runs one seed; returns how many entries were committed while faults were on, the last term, and
+/// how many handovers were begun.
+fn run(seed: u64) -> (usize, u64, u64) {
     let mut schedule = Schedule::new(seed);
     for _ in 0..4_000 {
         schedule.step();
@@ -214,12 +232,12 @@ fn run(seed: u64) -> (usize, u64) {
     let committed = schedule.cluster.oracle.committed.len();
     schedule.heal();
     let leader = schedule.cluster.leader().unwrap();
-    (committed, schedule.cluster.node(leader).term().0)
+    (committed, schedule.cluster.node(leader).term().0, schedule.transfers)
 }
 
 #[test]
 fn random_schedules_are_safe_and_heal() {
-    let (mut committed, mut terms) = (0, 0);
+    let (mut committed, mut terms, mut transfers) = (0, 0, 0);
     for seed in 0..SEEDS {
         let outcome = std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|failure| {
             eprintln!("seed {seed} failed");
@@ -227,10 +245,11 @@ fn random_schedules_are_safe_and_heal() {
         });
         committed += outcome.0;
         terms += outcome.1;
+        transfers += outcome.2;
     }
-    println!("{committed} entries committed under faults, {terms} terms");
+    println!("{committed} entries committed under faults, {terms} terms, {transfers} handovers");
     assert!(
-        committed as u64 > SEEDS * 30 && terms > SEEDS * 3,
+        committed as u64 > SEEDS * 30 && terms > SEEDS * 3 && transfers > SEEDS,
         "the schedules are too tame to find anything"
     );
 }

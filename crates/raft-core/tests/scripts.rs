@@ -35,6 +35,7 @@ macro_rules! stories {
 stories! {
     a_damaged_log_halts_its_replica
     a_lagging_replica_is_served_from_disk
+    a_leader_hands_over
     a_leader_is_elected
     a_leader_without_a_quorum_steps_down
     a_newer_term_deposes_a_leader
@@ -45,6 +46,7 @@ stories! {
     a_single_voter_elects_itself
     a_split_vote_is_settled_in_the_next_term
     a_throttled_follower_is_probed_after_it_lost_its_stream
+    an_unfit_leader_steps_down
     an_unreachable_replica_is_not_flooded
     appends_follow_each_other_without_waiting
     bug_001_no_vote_leaves_before_it_is_durable
@@ -62,6 +64,7 @@ stories! {
     bug_017_learners_are_in_no_quorum
     bug_020_a_follower_with_a_slow_disk_hears_its_leader
     bug_022_a_candidate_keeps_its_term_when_an_old_leader_speaks
+    bug_039_a_stale_order_starts_no_election
     bug_044_a_late_completion_of_an_overwritten_tail
     bug_045_a_flush_that_ends_after_a_truncation
     bug_047_a_leader_does_not_count_its_own_disk_before_it_is_done

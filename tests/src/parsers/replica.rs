@@ -104,8 +104,9 @@ impl World {
                 self.node.applied(if draw.yes() { self.delivered } else { index });
             }
             14 => self.answer_a_fetch(draw),
-            _ => match draw.one_of(2) {
+            _ => match draw.one_of(3) {
                 0 => self.node.campaign(),
+                1 => drop(self.node.transfer_leader(ReplicaId(u32::from(draw.one_of(6))))),
                 _ => self.node.report_unreachable(ReplicaId(u32::from(draw.one_of(6)))),
             },
         }
@@ -146,10 +147,10 @@ fn message(draw: &mut Draw<'_>) -> Message {
 }
 
 fn body(draw: &mut Draw<'_>) -> MessageBody {
-    match draw.one_of(9) {
+    match draw.one_of(10) {
         0 => MessageBody::PreVote { next_term: draw.term(), last: draw.log_id() },
         1 => MessageBody::PreVoteResponse { next_term: draw.term(), granted: draw.yes() },
-        2 => MessageBody::Vote { last: draw.log_id() },
+        2 => MessageBody::Vote { last: draw.log_id(), is_ordered: draw.yes() },
         3 => MessageBody::VoteResponse { granted: draw.yes() },
         4 => {
             let (prev, commit) = (draw.log_id(), draw.index());
@@ -158,6 +159,7 @@ fn body(draw: &mut Draw<'_>) -> MessageBody {
         5 => MessageBody::Accepted { matched: draw.index() },
         6 => MessageBody::Rejected { prev: draw.index(), hint: draw.log_id() },
         7 => MessageBody::Heartbeat { commit: draw.index(), round: round(draw) },
+        8 => MessageBody::TimeoutNow,
         _ => MessageBody::HeartbeatResponse { round: round(draw) },
     }
 }

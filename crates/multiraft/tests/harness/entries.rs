@@ -34,7 +34,7 @@ pub(crate) fn alive() -> MessageBody {
 }
 
 pub(crate) fn vote(last: LogId) -> MessageBody {
-    MessageBody::Vote { last }
+    MessageBody::Vote { last, is_ordered: false }
 }
 
 pub(crate) fn voted(granted: bool) -> MessageBody {

@@ -44,7 +44,7 @@ fn an_append_taken_twice_is_written_once_and_answered_twice() {
 fn a_vote_request_taken_twice_is_answered_twice_the_same_way() {
     let mut cluster = Cluster::new(3);
     for _ in 0..2 {
-        let vote = MessageBody::Vote { last: log_id((1, 0)) };
+        let vote = MessageBody::Vote { last: log_id((1, 0)), is_ordered: false };
         let granted = MessageBody::VoteResponse { granted: true };
         assert_eq!(bodies(answer(&mut cluster, 1, 2, 1, vote)), [granted]);
     }
@@ -55,9 +55,9 @@ fn a_vote_request_taken_twice_is_answered_twice_the_same_way() {
 #[test]
 fn term_vote_and_log_survive_a_crash() {
     let mut cluster = Cluster::new(3);
-    let vote = |index| MessageBody::Vote { last: log_id((index, 0)) };
+    let vote = |index| MessageBody::Vote { last: log_id((index, 0)), is_ordered: false };
     answer(&mut cluster, 2, 3, 4, append((1, 0), 1, vec![run(2, 3, &[b"x"])]));
-    let longer = MessageBody::Vote { last: log_id((2, 3)) };
+    let longer = MessageBody::Vote { last: log_id((2, 3)), is_ordered: false };
     cluster.crash(3);
     cluster.restart(3, 0);
     answer(&mut cluster, 1, 3, 5, longer);

@@ -20,14 +20,14 @@ fn said_only_durably(body: MessageBody) -> Vec<MessageBody> {
 /// Figure 2: term, vote and log are on stable storage before a request is answered.
 #[test]
 fn no_answer_leaves_before_what_it_says_is_durable() {
-    let vote = MessageBody::Vote { last: log_id((1, 0)) };
+    let vote = MessageBody::Vote { last: log_id((1, 0)), is_ordered: false };
     assert_eq!(said_only_durably(vote), [MessageBody::VoteResponse { granted: true }]);
 
     let entries = append((1, 0), 1, vec![run(2, 1, &[b"x"])]);
     assert_eq!(said_only_durably(entries), [MessageBody::Accepted { matched: LogIndex(2) }]);
 
     // What promises nothing still speaks for a term that is news.
-    let outdated = MessageBody::Vote { last: log_id((0, 0)) };
+    let outdated = MessageBody::Vote { last: log_id((0, 0)), is_ordered: false };
     assert_eq!(said_only_durably(outdated), [MessageBody::VoteResponse { granted: false }]);
 
     let gap = append((5, 1), 1, vec![]);

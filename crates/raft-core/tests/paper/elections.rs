@@ -87,7 +87,7 @@ fn a_candidate_enters_the_next_term_votes_for_itself_and_asks_every_voter() {
     assert_eq!((status.term, status.vote), (Term(1), Some(id(1))));
     cluster.take_messages();
     let requests = said_durably(&mut cluster, 1);
-    let vote = MessageBody::Vote { last: log_id((1, 0)) };
+    let vote = MessageBody::Vote { last: log_id((1, 0)), is_ordered: false };
     let asked: Vec<Message> = (2..=5).map(|n| message(1, n, 1, vote.clone())).collect();
     let of_votes = |m: &Message| matches!(m.body, MessageBody::Vote { .. });
     assert_eq!(requests.into_iter().filter(of_votes).collect::<Vec<_>>(), asked);
@@ -103,7 +103,7 @@ fn a_vote_goes_to_who_comes_first_and_to_nobody_else() {
         cluster.crash(3);
         cluster.host(3).disk.hard_state = hard_state(4, voted);
         cluster.restart(3, 0);
-        let vote = MessageBody::Vote { last: log_id((1, 0)) };
+        let vote = MessageBody::Vote { last: log_id((1, 0)), is_ordered: false };
         let answers = answer(&mut cluster, candidate, 3, 4, vote);
         let expected = MessageBody::VoteResponse { granted };
         assert_eq!(bodies(answers), [expected], "voted {voted:?}, asked by {candidate}");
@@ -153,7 +153,8 @@ fn granting_a_vote_puts_the_own_election_off_and_refusing_does_not() {
         let node = cluster.node(2);
         let due = node.deadline().unwrap();
         node.tick(Tick(due.0 - 1));
-        node.step(message(1, 2, 4, MessageBody::Vote { last: log_id(last) })).unwrap();
+        node.step(message(1, 2, 4, MessageBody::Vote { last: log_id(last), is_ordered: false }))
+            .unwrap();
         assert_eq!(node.status().vote.is_some(), is_granted);
         assert_eq!(node.deadline().unwrap() > due, is_granted);
     }

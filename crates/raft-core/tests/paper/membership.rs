@@ -101,7 +101,7 @@ fn a_joint_commit_goes_no_further_than_either_half() {
 #[test]
 fn requests_from_outside_the_own_configuration_are_weighed_all_the_same() {
     let mut cluster = Cluster::new(3);
-    let vote = MessageBody::Vote { last: log_id((1, 0)) };
+    let vote = MessageBody::Vote { last: log_id((1, 0)), is_ordered: false };
     let granted = MessageBody::VoteResponse { granted: true };
     assert_eq!(bodies(answer(&mut cluster, 9, 2, 1, vote)), [granted]);
     let accepted = MessageBody::Accepted { matched: LogIndex(2) };
@@ -137,7 +137,7 @@ fn learners_receive_the_log_and_never_count() {
 #[test]
 fn whoever_hears_a_leader_disregards_vote_requests() {
     let mut cluster = Cluster::led_by_one(3);
-    let vote = MessageBody::Vote { last: log_id((99, 8)) };
+    let vote = MessageBody::Vote { last: log_id((99, 8)), is_ordered: false };
     for n in 1..=2 {
         cluster.node(n).step(message(3, n, 9, vote.clone())).unwrap();
         let is_answer = |m: &raft_core::Message| matches!(m.body, MessageBody::VoteResponse { .. });

@@ -24,7 +24,7 @@ fn a_voter_refuses_whose_log_is_less_up_to_date() {
     ];
     for (log, last, granted) in cases {
         let mut cluster = Cluster::with_logs(2, &[&[], log, &[]]);
-        let vote = MessageBody::Vote { last: log_id(last) };
+        let vote = MessageBody::Vote { last: log_id(last), is_ordered: false };
         let answers = answer(&mut cluster, 3, 2, 3, vote);
         let expected = MessageBody::VoteResponse { granted };
         assert_eq!(bodies(answers), [expected], "{log:?} is asked by {last:?}");

@@ -39,7 +39,7 @@ fn a_newer_term_in_any_message_is_entered_and_ends_every_role() {
         MessageBody::VoteResponse { granted: true },
         MessageBody::VoteResponse { granted: false },
         MessageBody::PreVoteResponse { next_term: Term(8), granted: false },
-        MessageBody::Vote { last: log_id((0, 0)) },
+        MessageBody::Vote { last: log_id((0, 0)), is_ordered: false },
     ];
     for role in [Role::Follower, Role::PreCandidate, Role::Candidate, Role::Leader] {
         for body in &bodies {
@@ -68,7 +68,7 @@ fn a_request_of_an_older_term_changes_nothing_and_is_answered_with_the_newer() {
     let requests = [
         (append((1, 0), 1, vec![run(2, 4, &[b"old"])]), outdated.clone()),
         (heartbeat(), outdated),
-        (MessageBody::Vote { last: log_id((9, 4)) }, refused),
+        (MessageBody::Vote { last: log_id((9, 4)), is_ordered: false }, refused),
     ];
     for (request, expected) in requests {
         let mut cluster = Cluster::new(3);

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use goldenscript::ArgumentConsumer;
-use raft_core::{EntryHeader, FetchError, Message, RawTiming, ReadId, Role, Timing};
+use raft_core::{EntryHeader, FetchError, Fitness, Message, RawTiming, ReadId, Role, Timing};
 use types::LogIndex;
 
 use super::{Outcome, Stage, words};
@@ -15,11 +15,14 @@ type Args<'a> = ArgumentConsumer<'a>;
 type Act = fn(&mut Option<Stage>, &mut Args<'_>) -> Outcome<Vec<String>>;
 
 /// Every command by its name.
-pub(crate) const COMMANDS: [(&str, Act); 28] = [
+pub(crate) const COMMANDS: [(&str, Act); 31] = [
     ("cluster", cluster),
     ("campaign", |stage, args| on(stage, args, campaign)),
     ("propose", |stage, args| on(stage, args, propose)),
     ("read", |stage, args| on(stage, args, read)),
+    ("transfer", |stage, args| on(stage, args, transfer)),
+    ("unfit", |stage, args| on(stage, args, unfit)),
+    ("fit", |stage, args| on(stage, args, fit)),
     ("tick", |stage, args| on(stage, args, tick)),
     ("run", |stage, args| on(stage, args, run)),
     ("settle", |stage, args| on(stage, args, settle)),
@@ -179,6 +182,29 @@ fn give_logs(cluster: &mut Cluster, term: u64, args: &mut Args<'_>) -> Outcome<(
 fn campaign(stage: &mut Stage, args: &mut Args<'_>) -> Outcome<()> {
     for n in replicas(args)? {
         stage.act(n, raft_core::RaftNode::campaign);
+    }
+    Ok(())
+}
+
+fn transfer(stage: &mut Stage, args: &mut Args<'_>) -> Outcome<()> {
+    let n = next(args, "replica")?;
+    let to = id(next(args, "replica that is to lead")?);
+    if let Err(refused) = stage.act(n, |node| node.transfer_leader(to)) {
+        stage.say(n, format!("refuses: {refused}"));
+    }
+    Ok(())
+}
+
+fn unfit(stage: &mut Stage, args: &mut Args<'_>) -> Outcome<()> {
+    for n in replicas(args)? {
+        stage.act(n, |node| node.set_fitness(Fitness::Unfit));
+    }
+    Ok(())
+}
+
+fn fit(stage: &mut Stage, args: &mut Args<'_>) -> Outcome<()> {
+    for n in replicas(args)? {
+        stage.act(n, |node| node.set_fitness(Fitness::Fit));
     }
     Ok(())
 }

@@ -104,6 +104,7 @@ pub(crate) fn kind(body: &MessageBody) -> &'static str {
         MessageBody::Rejected { .. } => "rejected",
         MessageBody::Heartbeat { .. } => "heartbeat",
         MessageBody::HeartbeatResponse { .. } => "heartbeat-answer",
+        MessageBody::TimeoutNow => "order",
     }
 }
 
@@ -131,7 +132,10 @@ pub(crate) fn message(message: &Message) -> String {
         MessageBody::PreVoteResponse { next_term, granted } => {
             format!("pre-vote for t{next_term}: {}", yes(*granted))
         }
-        MessageBody::Vote { last } => format!("vote? log ends at {}", id(*last)),
+        MessageBody::Vote { last, is_ordered } => {
+            let ordered = if *is_ordered { "ordered " } else { "" };
+            format!("{ordered}vote? log ends at {}", id(*last))
+        }
         MessageBody::VoteResponse { granted } => format!("vote: {}", yes(*granted)),
         MessageBody::Append { prev, commit, runs } if runs.is_empty() => {
             format!("append nothing after {}, commit {commit}", id(*prev))
@@ -147,6 +151,7 @@ pub(crate) fn message(message: &Message) -> String {
             format!("heartbeat, commit {commit}{}", of_round(*round))
         }
         MessageBody::HeartbeatResponse { round } => format!("heartbeat answer{}", of_round(*round)),
+        MessageBody::TimeoutNow => "campaign now".into(),
     };
     format!("{} -> {} t{}: {what}", message.from, message.to, message.term)
 }

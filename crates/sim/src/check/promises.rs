@@ -29,7 +29,8 @@ pub(crate) fn check(node: u64, envelope: &Envelope, disk: &Image, commits: &Comm
         | MessageBody::Append { .. }
         | MessageBody::Rejected { .. }
         | MessageBody::Heartbeat { .. }
-        | MessageBody::HeartbeatResponse { .. } => speaks_for_its_term,
+        | MessageBody::HeartbeatResponse { .. }
+        | MessageBody::TimeoutNow => speaks_for_its_term,
     };
     if !is_kept {
         let what = format!(
@@ -57,6 +58,7 @@ const fn commit_of(body: &MessageBody) -> Option<LogIndex> {
         | MessageBody::VoteResponse { .. }
         | MessageBody::Accepted { .. }
         | MessageBody::Rejected { .. }
-        | MessageBody::HeartbeatResponse { .. } => None,
+        | MessageBody::HeartbeatResponse { .. }
+        | MessageBody::TimeoutNow => None,
     }
 }
