@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use types::{GroupId, LogIndex};
 
 use crate::budget::Permit;
-use crate::{ProposeError, ReadError};
+use crate::{ProposeError, ReadError, TransferError};
 
 /// A command that is committed, durable on a majority, and applied here.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +49,8 @@ pub(crate) enum Reply {
     Slot(Arc<Call>, u32),
     /// A read.
     Read(oneshot::Sender<Result<ReadPermit, ReadError>>, Permit),
+    /// A handover of leadership.
+    Transfer(oneshot::Sender<Result<(), TransferError>>),
 }
 
 /// Many proposals of one caller: one allocation and one wake-up for all of them.
@@ -109,6 +111,7 @@ impl Reply {
                 drop(permit);
                 let _ = caller.send(Err(read_error(error)));
             }
+            Self::Transfer(caller) => drop(caller.send(Err(transfer_error(error)))),
             Self::One(..) | Self::Slot(..) => self.settle(Err(error)),
         }
     }
@@ -120,7 +123,20 @@ impl Reply {
                 drop(permit);
                 let _ = caller.send(Ok(read));
             }
-            Self::One(..) | Self::Slot(..) => debug_assert!(false, "a proposal answered as a read"),
+            Self::One(..) | Self::Slot(..) | Self::Transfer(_) => {
+                debug_assert!(false, "something else is answered as a read");
+            }
+        }
+    }
+
+    /// A handover has ended.
+    pub(crate) fn transferred(self, result: Result<(), TransferError>) {
+        match self {
+            // Whoever asked may have gone away.
+            Self::Transfer(caller) => drop(caller.send(result)),
+            Self::One(..) | Self::Slot(..) | Self::Read(..) => {
+                debug_assert!(false, "something else is answered as a handover");
+            }
         }
     }
 
@@ -132,7 +148,9 @@ impl Reply {
                 let _ = caller.send(outcome);
             }
             Self::Slot(call, slot) => call.settle(slot, outcome),
-            Self::Read(..) => debug_assert!(false, "a read answered as a proposal"),
+            Self::Read(..) | Self::Transfer(_) => {
+                debug_assert!(false, "something else is answered as a proposal");
+            }
         }
     }
 }
@@ -141,11 +159,28 @@ impl Reply {
 const fn read_error(error: ProposeError) -> ReadError {
     match error {
         ProposeError::NotLeader { hint } => ReadError::NotLeader { hint },
-        ProposeError::NoLeader | ProposeError::Uncertain => ReadError::NoLeader,
+        ProposeError::NoLeader
+        | ProposeError::Uncertain
+        | ProposeError::TransferInProgress { .. } => ReadError::NoLeader,
         ProposeError::Overloaded { budget } => ReadError::Overloaded { budget },
         ProposeError::UnknownVShard { vshard } => ReadError::UnknownVShard { vshard },
         ProposeError::UnknownGroup { group } => ReadError::UnknownGroup { group },
         ProposeError::TooLarge { .. } | ProposeError::Stopped => ReadError::Stopped,
+    }
+}
+
+/// The same in the words of a handover: there was no room for it, or its worker has ended.
+const fn transfer_error(error: ProposeError) -> TransferError {
+    match error {
+        ProposeError::Overloaded { budget } => TransferError::Overloaded { budget },
+        ProposeError::NotLeader { .. }
+        | ProposeError::NoLeader
+        | ProposeError::TransferInProgress { .. }
+        | ProposeError::TooLarge { .. }
+        | ProposeError::UnknownVShard { .. }
+        | ProposeError::UnknownGroup { .. }
+        | ProposeError::Uncertain
+        | ProposeError::Stopped => TransferError::Stopped,
     }
 }
 

@@ -33,7 +33,7 @@ use crate::peers::Peers;
 use crate::planted::Planted;
 use crate::queue::{Sender, Unsent};
 use crate::shutdown::{ShutdownError, ShutdownLimits, Threads};
-use crate::{ProposeError, ReadError};
+use crate::{ProposeError, ReadError, TransferError};
 
 /// One node of a cluster, running. Clones are cheap and are the same node.
 ///
@@ -157,6 +157,28 @@ impl Engine {
             Ok(()) => answer.await.unwrap_or(Err(ReadError::Stopped)),
             Err(ProposeError::Overloaded { budget }) => Err(ReadError::Overloaded { budget }),
             Err(_) => Err(ReadError::Stopped),
+        }
+    }
+
+    /// Hands the leadership of `group`, which this node leads, to node `to`, and waits until that
+    /// node leads (dissertation 3.10); done at once if it does already.
+    ///
+    /// **Effects**: until `to` has everything and is elected, which takes a few round trips, and at
+    /// most for one election timeout, proposals to the group are refused with
+    /// [`ProposeError::TransferInProgress`]; those that were taken before are answered.
+    ///
+    /// # Errors
+    /// See [`TransferError`]; the group has a leader as before, or soon another.
+    pub async fn transfer_leader(&self, group: GroupId, to: NodeId) -> Result<(), TransferError> {
+        let inner = &*self.inner;
+        if !inner.alarm.is_running() {
+            return Err(TransferError::Stopped);
+        }
+        let (caller, answer) = oneshot::channel();
+        match inner.ask(group, Request::TransferLeader(group, to, Reply::Transfer(caller))) {
+            Ok(()) => answer.await.unwrap_or(Err(TransferError::Stopped)),
+            Err(ProposeError::Overloaded { budget }) => Err(TransferError::Overloaded { budget }),
+            Err(_) => Err(TransferError::Stopped),
         }
     }
 

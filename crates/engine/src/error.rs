@@ -28,6 +28,12 @@ pub enum ProposeError {
         /// or a limit of the group.
         budget: &'static str,
     },
+    /// *Retry later*: the group's leadership is being handed to another node, which takes a moment.
+    #[error("leadership is being handed over{}: try again in a moment", towards(*.to))]
+    TransferInProgress {
+        /// The node that is to lead.
+        to: Option<NodeId>,
+    },
     /// *Give up*: no entry may be so large.
     #[error("the entry has {bytes} bytes, at most {bytes_max} are allowed")]
     TooLarge {
@@ -92,6 +98,38 @@ pub enum ReadError {
     /// *Ask another node*: this engine was shut down or has failed.
     #[error("the engine has stopped")]
     Stopped,
+}
+
+/// Why leadership was not handed over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum TransferError {
+    /// It was not begun; the reason says what to do.
+    #[error(transparent)]
+    Refused(#[from] multiraft::TransferError),
+    /// It was begun, and the node that was to lead was not elected in time. Whoever leads goes on.
+    #[error("the node was not elected in time{}", instead(*.leader))]
+    Failed {
+        /// Who leads, if known.
+        leader: Option<NodeId>,
+    },
+    /// *Retry later*: too much is under way.
+    #[error("overloaded: {budget} is used up, try again later")]
+    Overloaded {
+        /// Which budget is used up: `inbox` or `transfers_max`.
+        budget: &'static str,
+    },
+    /// *Ask another node*: this engine was shut down or has failed, or the thread of the group ended.
+    /// A handover that was under way may go on.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+fn towards(to: Option<NodeId>) -> String {
+    to.map_or_else(String::new, |node| format!(" to node {node}"))
+}
+
+fn instead(leader: Option<NodeId>) -> String {
+    leader.map_or_else(String::new, |node| format!(", node {node} leads"))
 }
 
 fn leads(hint: Option<NodeId>) -> String {

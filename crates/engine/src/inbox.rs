@@ -143,6 +143,7 @@ impl Inbox {
                 Input::ProposeToGroup { group, data, reply }
             }
             Request::Read(vshard, reply) => Input::Read { vshard, reply },
+            Request::TransferLeader(group, to, reply) => Input::TransferLeader { group, to, reply },
         })
     }
 }

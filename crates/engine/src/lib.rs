@@ -126,7 +126,7 @@
 //! - `state_machine`: what a user brings. `disk_watch`: whether the disk keeps up. `limits`, `clock`, `assignment`: what all rely on.
 //! - `planted`: bugs on purpose, for the tests that have to find them; in no other build.
 //!
-//! Left out so far: guards on calls, membership changes, leadership transfer, splits, snapshots.
+//! Left out so far: guards on calls, membership changes, splits, snapshots.
 #![forbid(unsafe_code)]
 
 mod apply;
@@ -161,10 +161,11 @@ pub use builder::{EngineBuilder, LinkRequest};
 pub use call::{Applied, ReadPermit};
 pub use disk_watch::Health;
 pub use engine::Engine;
-pub use error::{ProposeError, ReadError};
+pub use error::{ProposeError, ReadError, TransferError};
 pub use failure::{EngineState, Failure};
 pub use leaders::LeaderWatch;
 pub use limits::{EngineLimits, LimitsError, RawEngineLimits};
+pub use multiraft::TransferError as TransferRefusal;
 pub use multiraft::{GroupSpec, GroupStatus, HaltReason, LeaderView, RoleChange};
 #[cfg(feature = "planted-bugs")]
 #[doc(hidden)]

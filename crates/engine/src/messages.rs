@@ -40,6 +40,7 @@ pub(crate) enum Request {
     ProposeMany(Vec<Proposal<Reply>>),
     ProposeToGroup(GroupId, Bytes, Reply),
     Read(VShardId, Reply),
+    TransferLeader(GroupId, NodeId, Reply),
 }
 
 impl Request {
@@ -48,7 +49,8 @@ impl Request {
         match self {
             Self::Propose(Proposal { reply, .. })
             | Self::ProposeToGroup(_, _, reply)
-            | Self::Read(_, reply) => vec![reply],
+            | Self::Read(_, reply)
+            | Self::TransferLeader(_, _, reply) => vec![reply],
             Self::ProposeMany(all) => all.into_iter().map(|one| one.reply).collect(),
         }
     }

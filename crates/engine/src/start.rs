@@ -308,6 +308,7 @@ fn mount(
         // The doors keep these for all workers together.
         in_flight_bytes_max: usize::MAX,
         reads_max: usize::MAX,
+        transfers_max: 65_536,
     };
     Ok(nodes.into_iter().map(|node| NodeLoop::new(node, limits)).collect())
 }

@@ -20,7 +20,7 @@ use crate::leaders::Leaders;
 use crate::log_writer::{LogGauge, batch_bytes};
 use crate::messages::{ApplyJob, LogJob, ReadJob};
 use crate::queue::Sender;
-use crate::{ProposeError, RoutingTable};
+use crate::{ProposeError, RoutingTable, TransferError, TransferRefusal};
 
 /// What a worker owns, and whom it hands things to.
 pub(crate) struct Worker {
@@ -155,18 +155,43 @@ impl Worker {
             Answer::NotLeader { leader } => ProposeError::NotLeader { hint: Some(leader) },
             Answer::NoLeader => ProposeError::NoLeader,
             Answer::Overloaded { budget } => ProposeError::Overloaded { budget },
+            Answer::TransferInProgress { to } => ProposeError::TransferInProgress { to },
+            Answer::Transferred => return reply.transferred(Ok(())),
+            Answer::TransferRefused(reason) => {
+                let reason = self.said_of(reason);
+                return reply.transferred(Err(TransferError::Refused(reason)));
+            }
+            Answer::TransferFailed { leader } => {
+                return reply.transferred(Err(TransferError::Failed { leader }));
+            }
             Answer::TooLarge { bytes, bytes_max } => ProposeError::TooLarge { bytes, bytes_max },
             Answer::UnknownVShard { vshard } => ProposeError::UnknownVShard { vshard },
-            // It will be here once its founders have met.
-            Answer::UnknownGroup { group }
-                if self.routing.replicas_of(group).contains(&self.own) =>
-            {
-                ProposeError::NoLeader
-            }
+            Answer::UnknownGroup { group } if self.is_expected(group) => ProposeError::NoLeader,
             Answer::UnknownGroup { group } => ProposeError::UnknownGroup { group },
             Answer::Uncertain => ProposeError::Uncertain,
         };
         reply.refuse(error);
+    }
+
+    /// Whether a group that is not here will be, once its founders have met.
+    fn is_expected(&self, group: GroupId) -> bool {
+        self.routing.replicas_of(group).contains(&self.own)
+    }
+
+    /// A group that will be here has no leader as yet.
+    fn said_of(&self, reason: TransferRefusal) -> TransferRefusal {
+        match reason {
+            TransferRefusal::UnknownGroup { group } if self.is_expected(group) => {
+                TransferRefusal::NotLeader { leader: None }
+            }
+            TransferRefusal::UnknownGroup { .. }
+            | TransferRefusal::NotLeader { .. }
+            | TransferRefusal::NotAMember { .. }
+            | TransferRefusal::NotVoter { .. }
+            | TransferRefusal::Silent { .. }
+            | TransferRefusal::TooFarBehind { .. }
+            | TransferRefusal::InProgress { .. } => reason,
+        }
     }
 
     /// Tells everybody who still waits: what was appended is uncertain, the rest was never begun.

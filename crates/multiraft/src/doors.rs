@@ -82,6 +82,20 @@ impl MultiRaft {
         })
     }
 
+    /// As [`Self::step`], for a leader's order to take over. Source: dissertation 3.10.
+    ///
+    /// # Errors
+    /// As [`Self::step`]; [`StepError::OtherKind`] for any other message.
+    pub fn handle_timeout_now(
+        &mut self,
+        from: NodeId,
+        envelope: Envelope,
+    ) -> Result<(), StepError> {
+        self.enter(from, envelope, "an order to campaign", |body| {
+            matches!(body, MessageBody::TimeoutNow)
+        })
+    }
+
     fn enter(
         &mut self,
         from: NodeId,

@@ -127,6 +127,12 @@ pub enum ProposeError {
         /// Which budget is used up.
         budget: &'static str,
     },
+    /// Try again once another leads, or here after one election timeout: leadership is being
+    /// handed over.
+    TransferInProgress {
+        /// The node that is to lead; none if it is no member any more.
+        to: Option<NodeId>,
+    },
 }
 
 impl fmt::Display for ProposeError {
@@ -146,6 +152,12 @@ impl fmt::Display for ProposeError {
                 write!(f, "the entry has {bytes} bytes, at most {bytes_max}")
             }
             Self::Overloaded { budget } => write!(f, "{budget} is used up: try again later"),
+            Self::TransferInProgress { to: Some(to) } => {
+                write!(f, "leadership is being handed to node {to}: try again there")
+            }
+            Self::TransferInProgress { to: None } => {
+                write!(f, "leadership is being handed over: try again later")
+            }
         }
     }
 }

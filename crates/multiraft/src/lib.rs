@@ -17,9 +17,10 @@
 //! answered. The engine's threads and the simulator drive the very same one.
 //!
 //! **Where to read.** `multiraft.rs` mounts groups, moves time and gathers; `doors.rs` takes messages,
-//! `propose.rs` commands, `questions.rs` answers. Below them: `groups.rs` (who has something to do),
-//! `calendar.rs` (when), `outbox.rs` (frames and beats), `batches.rs` (writes under way), `spec.rs`
-//! (founding), `fitness.rs` (whether to lead). `node_loop.rs`, `turn.rs` and `waiting.rs` are the turn.
+//! `propose.rs` commands, `transfer.rs` handovers, `questions.rs` answers. Below them: `groups.rs`
+//! (who has something to do), `calendar.rs` (when), `outbox.rs` (frames and beats), `batches.rs`
+//! (writes under way), `spec.rs` (founding), `fitness.rs` (whether to lead). `node_loop.rs`,
+//! `turn.rs` and `waiting.rs` are the turn.
 //!
 //! **One turn.** [`MultiRaft::tick`] first if time moved, then the other inputs, then
 //! [`MultiRaft::ready`]. Inputs that come before the tick are taken as of the tick before.
@@ -53,8 +54,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Left out so far**: membership changes, snapshots, removing groups, leadership transfer,
-//! hibernation; names that belong to them are absent.
+//! **Left out so far**: membership changes, snapshots, removing groups, hibernation; names that
+//! belong to them are absent.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -75,6 +76,7 @@ mod questions;
 mod ready;
 mod settings;
 mod spec;
+mod transfer;
 mod turn;
 mod waiting;
 
@@ -90,4 +92,5 @@ pub use raft_core::{Fitness, HaltReason};
 pub use ready::{BatchTicket, LeaderView, MultiRaftReady, OutFrame, RoleChange};
 pub use settings::NodeSettings;
 pub use spec::GroupSpec;
+pub use transfer::TransferError;
 pub use turn::{Answer, ApplyBatch, Input, Proposal, Turn};

@@ -18,9 +18,10 @@ use core::mem;
 use bytes::Bytes;
 use codec::Envelope;
 use raft_core::{EntryHeader, EntryRun, MessageBody, ReadAnswer, ReadId, Role};
-use types::{GroupId, LogId, LogIndex, VShardId};
+use types::{GroupId, LogId, LogIndex, NodeId, VShardId};
 
 use crate::groups::Slot;
+use crate::transfer::Transfers;
 use crate::waiting::Waiting;
 use crate::{
     AddGroupError, Answer, ApplyBatch, Fitness, GroupSpec, Input, MultiRaft, MultiRaftReady,
@@ -44,6 +45,9 @@ pub struct LoopLimits {
     /// How many reads may wait for an answer. Default 65,536. Past it, they are refused with
     /// `Overloaded`.
     pub reads_max: usize,
+    /// How many may wait for leadership to be handed over. Default 65,536. Past it, they are refused
+    /// with `Overloaded`, and nothing is handed over.
+    pub transfers_max: usize,
 }
 
 impl Default for LoopLimits {
@@ -54,6 +58,7 @@ impl Default for LoopLimits {
             turn_bytes_max: 8 * MIB,
             in_flight_bytes_max: 256 * MIB,
             reads_max: 65_536,
+            transfers_max: 65_536,
         }
     }
 }
@@ -71,6 +76,7 @@ pub struct NodeLoop<R> {
     /// How many reads wait for the state machine.
     reads_applying: usize,
     in_flight_bytes: usize,
+    transfers: Transfers<R>,
     /// Groups to be founded as soon as all members' stores are known.
     foundings: Vec<GroupSpec>,
     turn: Turn<R>,
@@ -88,6 +94,7 @@ impl<R> NodeLoop<R> {
             last_read: 0,
             reads_applying: 0,
             in_flight_bytes: 0,
+            transfers: Transfers::default(),
             foundings: Vec::new(),
             turn: Turn::default(),
         }
@@ -144,6 +151,9 @@ impl<R> NodeLoop<R> {
         }
         let reads = mem::take(&mut self.reads).into_values();
         answers.extend(reads.map(|(_, reply)| (reply, Answer::NoLeader)));
+        let transfers = self.transfers.take_all();
+        let failed = Answer::TransferFailed { leader: None };
+        answers.extend(transfers.map(|reply| (reply, failed)));
         answers
     }
 
@@ -166,6 +176,7 @@ impl<R> NodeLoop<R> {
                 self.propose_to_group(group, &data, reply);
             }
             Input::Read { vshard, reply } => self.read(vshard, reply),
+            Input::TransferLeader { group, to, reply } => self.transfer_leader(group, to, reply),
             Input::Persisted(ticket) => {
                 self.multi.persisted(ticket).expect("the log writer reports batches in order");
             }
@@ -184,6 +195,23 @@ impl<R> NodeLoop<R> {
                 let result = self.multi.restore_group(restored, applied);
                 self.turn.added.push((group, result));
             }
+        }
+    }
+
+    fn transfer_leader(&mut self, group: GroupId, to: NodeId, reply: R) {
+        if self.transfers.len() >= self.limits.transfers_max {
+            self.turn.answers.push((reply, Answer::Overloaded { budget: "transfers_max" }));
+            return;
+        }
+        let begun = self.multi.transfer_leader(group, to);
+        let begun = begun.and_then(|()| Ok(self.multi.slot(group)?));
+        match begun {
+            Ok(slot) => {
+                // The election that is ordered, and one more if it fails.
+                let patience = 2 * self.multi.settings.timing.election_ticks_max();
+                self.transfers.wait(slot, to, self.multi.now().after(patience), reply);
+            }
+            Err(error) => self.turn.answers.push((reply, Answer::TransferRefused(error))),
         }
     }
 
@@ -317,6 +345,11 @@ impl<R> NodeLoop<R> {
         for (group, _) in &ready.halted {
             self.halted(*group);
         }
+        let has_change = !(ready.leaders.is_empty() && ready.halted.is_empty());
+        for (reply, outcome) in self.transfers.take_ended(&self.multi, has_change) {
+            let failed = |leader| Answer::TransferFailed { leader };
+            self.turn.answers.push((reply, outcome.map_or_else(failed, |()| Answer::Transferred)));
+        }
         self.turn.write = ready.write;
         self.turn.frames = ready.frames;
         self.turn.fetches = ready.fetches;
@@ -395,6 +428,7 @@ fn bytes_of<R>(input: &Input<R>) -> usize {
         Input::Tick(_)
         | Input::Fitness(_)
         | Input::Dropped { .. }
+        | Input::TransferLeader { .. }
         | Input::Read { .. }
         | Input::Persisted(_)
         | Input::Applied { .. }

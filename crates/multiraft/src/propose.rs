@@ -85,7 +85,7 @@ impl MultiRaft {
         if is_over && hosted.leads() && bytes <= self.settings.limits.entry_bytes_max {
             return Err(ProposeError::Overloaded { budget: NODE_BUDGET });
         }
-        let leader = hosted.leader_node();
+        let (leader, transferee) = (hosted.leader_node(), hosted.transferee());
         let appended = hosted.node.propose(header, data).map_err(|error| match error {
             raft_core::ProposeError::NotLeader { .. } => ProposeError::NotLeader { leader },
             raft_core::ProposeError::TooLarge { bytes, bytes_max } => {
@@ -94,9 +94,8 @@ impl MultiRaft {
             raft_core::ProposeError::Overloaded { .. } => {
                 ProposeError::Overloaded { budget: GROUP_BUDGET }
             }
-            // Whoever hands over leads no more in a moment, and then nobody is known to for another.
             raft_core::ProposeError::TransferInProgress { .. } => {
-                ProposeError::NotLeader { leader: None }
+                ProposeError::TransferInProgress { to: transferee }
             }
         })?;
         self.groups.count_uncommitted(slot, bytes);

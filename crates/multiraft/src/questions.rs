@@ -40,6 +40,8 @@ pub struct GroupStatus {
     pub learners: Vec<NodeId>,
     /// How many vshards the routing table maps to the group.
     pub vshards: u32,
+    /// To which node leadership is being handed; none unless this node leads.
+    pub transferee: Option<NodeId>,
     /// Why the replica here takes part in nothing any more; none while it does.
     pub halted: Option<HaltReason>,
 }
@@ -162,6 +164,7 @@ impl MultiRaft {
             voters: nodes(Configuration::is_voter),
             learners: nodes(Configuration::is_learner),
             vshards: vshards.end - vshards.start,
+            transferee: hosted.transferee(),
             halted: status.halted,
         }
     }

@@ -9,7 +9,7 @@ use types::{GroupId, LogIndex, NodeId, StoreId, Tick, VShardId};
 
 use crate::{
     AddGroupError, BatchTicket, Fitness, GroupSpec, LeaderView, OutFrame, ProposeError, ReadError,
-    RoleChange, StoreConflict,
+    RoleChange, StoreConflict, TransferError,
 };
 
 /// Something that happened. `R` is the handle of whoever waits for an answer; every handle that goes
@@ -46,6 +46,15 @@ pub enum Input<R> {
         /// The command.
         data: Bytes,
         /// Who waits.
+        reply: R,
+    },
+    /// Somebody wants another node to lead a group.
+    TransferLeader {
+        /// The group.
+        group: GroupId,
+        /// The node that is to lead.
+        to: NodeId,
+        /// Who waits until it does.
         reply: R,
     },
     /// Somebody wants to read what is in a vshard, as of now or later.
@@ -131,6 +140,20 @@ pub enum Answer {
         /// Which budget is used up.
         budget: &'static str,
     },
+    /// Retry later: leadership is being handed over.
+    TransferInProgress {
+        /// The node that is to lead; none if it is no member any more.
+        to: Option<NodeId>,
+    },
+    /// The node that was asked for leads the group.
+    Transferred,
+    /// Leadership was not handed over.
+    TransferRefused(TransferError),
+    /// The node that was asked for was not elected in time.
+    TransferFailed {
+        /// Who leads, if known.
+        leader: Option<NodeId>,
+    },
     /// Give up: the entry is larger than any may be.
     TooLarge {
         /// How large the entry would be.
@@ -169,6 +192,7 @@ impl From<ProposeError> for Answer {
             ProposeError::NotLeader { leader: None } => Self::NoLeader,
             ProposeError::TooLarge { bytes, bytes_max } => Self::TooLarge { bytes, bytes_max },
             ProposeError::Overloaded { budget } => Self::Overloaded { budget },
+            ProposeError::TransferInProgress { to } => Self::TransferInProgress { to },
         }
     }
 }

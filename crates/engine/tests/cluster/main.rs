@@ -12,3 +12,4 @@ mod stalled;
 mod starting;
 mod storm;
 mod support;
+mod transfer;

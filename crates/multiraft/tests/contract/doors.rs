@@ -45,6 +45,7 @@ fn c40_messages_reach_only_the_replica_that_is_meant_and_count_only_from_members
     let answer = node.envelope(2, 1, 3, accepted(1));
     let ballot = node.envelope(2, 1, 3, voted(true));
     let plea = node.envelope(2, 1, 3, vote(id(0, 1)));
+    let order = node.envelope(2, 1, 3, MessageBody::TimeoutNow);
     let is_other_kind = |result| matches!(result, Err(StepError::OtherKind { .. }));
     let two = NodeId(2);
     let multi = &mut node.multi;
@@ -60,6 +61,12 @@ fn c40_messages_reach_only_the_replica_that_is_meant_and_count_only_from_members
     for wrong in [&good, &answer, &plea] {
         assert!(is_other_kind(multi.handle_request_vote_response(two, wrong.clone())));
     }
+    for wrong in [&good, &answer, &ballot, &plea] {
+        assert!(is_other_kind(multi.handle_timeout_now(two, wrong.clone())));
+    }
+    assert!(is_other_kind(multi.handle_append_entries(two, order.clone())));
+    // Of a leader that this replica has not heard of: taken, and without effect.
+    multi.handle_timeout_now(two, order).unwrap();
     assert!(node.turn().is_empty());
     node.multi.handle_append_entries(two, good).unwrap();
     node.settle();

@@ -3,10 +3,10 @@
 use codec::encode_configuration;
 use multiraft::{GroupSpec, NodeSettings, ProposeError};
 use proptest::prelude::*;
-use raft_core::{Configuration, Limits};
+use raft_core::{Configuration, Limits, MessageBody};
 use types::{GroupId, LogIndex, NodeId, Term, VShardId};
 
-use crate::harness::{Node, Stored, accepted, nodes, store_of, table, voted};
+use crate::harness::{Node, Stored, accepted, alive, heartbeat, nodes, store_of, table, voted};
 
 #[test]
 fn c14_propose_names_the_group_and_the_next_index() {
@@ -30,6 +30,43 @@ fn c14_propose_names_the_group_and_the_next_index() {
     let expected =
         [Ok((GroupId(1), last.next())), Err(unknown), Ok((GroupId(1), last.next().next()))];
     assert_eq!(node.multi.propose_many(data), expected);
+}
+
+#[test]
+fn c15_a_refused_proposal_is_refused_by_name_and_leaves_no_entry() {
+    let mut node = Node::of_three(1);
+    let refused = |node: &mut Node, expected: ProposeError| {
+        let before: Vec<LogIndex> = (1..=4).map(|group| node.last(group)).collect();
+        assert_eq!(node.multi.propose_to_group(GroupId(1), b"x"), Err(expected));
+        assert_eq!(node.multi.propose(VShardId(0), b"x"), Err(expected));
+        node.settle();
+        let after: Vec<LogIndex> = (1..=4).map(|group| node.last(group)).collect();
+        assert_eq!(before, after, "{expected} left an entry");
+    };
+    let vshard = VShardId(64);
+    let unknown = Err(ProposeError::UnknownVShard { vshard, vshards: 64 });
+    assert_eq!(node.multi.propose(vshard, b"x"), unknown);
+    let group = GroupId(9);
+    let not_hosted = Err(ProposeError::UnknownGroup { group });
+    assert_eq!(node.multi.propose_to_group(group, b"x"), not_hosted);
+    refused(&mut node, ProposeError::NotLeader { leader: None });
+    node.hear(2, 1, 1, heartbeat(0));
+    refused(&mut node, ProposeError::NotLeader { leader: Some(NodeId(2)) });
+    node.win(1);
+    let (last, term) = (node.last(1).0, node.term(1).0);
+    node.hear(3, 1, term, accepted(last));
+    node.multi.transfer_leader(GroupId(1), NodeId(3)).unwrap();
+    refused(&mut node, ProposeError::TransferInProgress { to: Some(NodeId(3)) });
+    assert_eq!(node.multi.transferee(GroupId(1)), Ok(Some(NodeId(3))));
+    let order = node.take_sent_to(3, 1).pop();
+    assert_eq!(order, Some(MessageBody::TimeoutNow));
+    // Nobody takes over: it goes on.
+    for _ in 0..11 {
+        node.tick();
+        node.hear(2, 1, term, alive());
+    }
+    assert_eq!(node.multi.transferee(GroupId(1)), Ok(None));
+    node.multi.propose(VShardId(0), b"x").unwrap();
 }
 
 #[test]

@@ -150,6 +150,7 @@ impl Cluster {
                 2 | 3 => self.network.isolate(&[]),
                 4..=6 => self.node(victim.0).holds_writes = true,
                 15 => drop(self.node(victim.0).multi.set_fitness(Fitness::Unfit)),
+                18 | 19 => self.transfer_somewhere(victim, &mut random),
                 16 | 17 => drop(self.node(victim.0).multi.set_fitness(Fitness::Fit)),
                 7..=14 => {
                     let node = self.node(victim.0);
@@ -184,6 +185,14 @@ impl Cluster {
         let payload = tick.to_le_bytes();
         // Refused where the leader lost office or is full; whatever is accepted is checked.
         let _ = self.node(leader.0).multi.propose(vshard, &payload);
+    }
+
+    fn transfer_somewhere(&mut self, to: NodeId, random: &mut Random) {
+        let groups = self.node(1).multi.routing().group_count() as u64;
+        let group = GroupId(1 + random.below(groups));
+        let Some(leader) = self.leader(group) else { return };
+        // Refused where it cannot succeed; whatever is begun is checked.
+        let _ = self.node(leader.0).multi.transfer_leader(group, to);
     }
 
     pub(crate) fn heal(&mut self) {

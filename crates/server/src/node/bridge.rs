@@ -96,6 +96,7 @@ const fn write_error(error: ProposeError) -> WriteError {
     match error {
         ProposeError::NotLeader { .. }
         | ProposeError::NoLeader
+        | ProposeError::TransferInProgress { .. }
         | ProposeError::UnknownVShard { .. }
         | ProposeError::UnknownGroup { .. } => WriteError::NotLeader,
         ProposeError::Overloaded { budget } => WriteError::Overloaded { budget },

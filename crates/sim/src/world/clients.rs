@@ -194,7 +194,10 @@ impl World<'_> {
                 self.try_again(&attempt, Some(leader));
                 Ok(())
             }
-            (Answer::NoLeader | Answer::UnknownGroup { .. }, _) => {
+            (
+                Answer::NoLeader | Answer::UnknownGroup { .. } | Answer::TransferInProgress { .. },
+                _,
+            ) => {
                 self.count(Effect::Refused);
                 self.refused(&attempt);
                 self.clients.doubt(attempt.group);
@@ -211,7 +214,10 @@ impl World<'_> {
                 Answer::ReadAt { .. }
                 | Answer::Uncertain
                 | Answer::TooLarge { .. }
-                | Answer::UnknownVShard { .. },
+                | Answer::UnknownVShard { .. }
+                | Answer::Transferred
+                | Answer::TransferRefused(_)
+                | Answer::TransferFailed { .. },
                 _,
             ) => {
                 let what = format!("{attempt:?} is answered by {answer:?}");
