@@ -92,6 +92,8 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::Hash, "2.0.0", "O(N) with the size of the hash.", "All fields and their values."),
     Command::write("hincrby", 4, Keys::First, ACCESS_UPDATE, hashes::hincrby).flags(DENYOOM.and(FAST))
         .docs(Group::Hash, "2.0.0", "O(1)", "Adds to an integer in a field; a missing one counts as 0."),
+    Command::write("hincrbyfloat", 4, Keys::First, ACCESS_UPDATE, hashes::hincrbyfloat).flags(DENYOOM.and(FAST))
+        .docs(Group::Hash, "2.6.0", "O(1)", "Adds to a number in a field; a missing one counts as 0."),
     Command::read("hkeys", 2, Keys::First, ACCESS, hashes::hkeys).slow().tips(VARYING_ORDER)
         .docs(Group::Hash, "2.0.0", "O(N) with the size of the hash.", "All fields."),
     Command::read("hlen", 2, Keys::First, LOOK, hashes::hlen)
@@ -112,6 +114,8 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::String, "1.0.0", "O(1)", "Adds one to an integer; a missing key counts as 0."),
     Command::write("incrby", 3, Keys::First, ACCESS_UPDATE, strings::incrby).flags(DENYOOM.and(FAST))
         .docs(Group::String, "1.0.0", "O(1)", "Adds to an integer; a missing key counts as 0."),
+    Command::write("incrbyfloat", 3, Keys::First, ACCESS_UPDATE, strings::incrbyfloat).flags(DENYOOM.and(FAST))
+        .docs(Group::String, "2.6.0", "O(1)", "Adds to a number; a missing key counts as 0."),
     Command::talk("info", -1, info::info).flags(ALWAYS)
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
         .docs(Group::Server, "1.0.0", "O(N) with the groups of the node.", "How the node is, as text."),

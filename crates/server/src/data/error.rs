@@ -98,6 +98,18 @@ pub enum CommandError {
     /// A field to be counted up that is no integer.
     #[error("ERR hash value is not an integer")]
     HashNotInteger,
+    /// An increment or stored value that is no number.
+    #[error("ERR value is not a valid float")]
+    NotFloat,
+    /// A field to be counted up that is no number.
+    #[error("ERR hash value is not a float")]
+    HashNotFloat,
+    /// A field cannot be counted up by infinity.
+    #[error("ERR value is NaN or Infinity")]
+    InfiniteIncrement,
+    /// A sum that is larger than all numbers.
+    #[error("ERR increment would produce NaN or Infinity")]
+    InfiniteSum,
     /// OBJECT FREQ, which needs an eviction policy.
     #[error(
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note \

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::extended::Extended;
 use super::fields::Fields;
 use super::keyspace::{Keyspace, UnixMillis};
 use super::value::Value;
@@ -38,6 +39,15 @@ pub enum HashWrite<'a> {
         field: &'a [u8],
         /// What is added.
         delta: i64,
+    },
+    /// HINCRBYFLOAT.
+    IncrementFloat {
+        /// The key.
+        key: &'a [u8],
+        /// The field.
+        field: &'a [u8],
+        /// What is added.
+        delta: Extended,
     },
 }
 
@@ -138,6 +148,18 @@ pub fn hincrby(args: Args<'_>) -> Result<Write<'_>, CommandError> {
     Ok(HashWrite::Increment { key: args.at(1), field: args.at(2), delta }.into())
 }
 
+/// `HINCRBYFLOAT key field increment`
+///
+/// # Errors
+/// [`CommandError::NotFloat`] or [`CommandError::InfiniteIncrement`].
+pub fn hincrbyfloat(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    let delta = Extended::parse(args.at(3)).ok_or(CommandError::NotFloat)?;
+    if !delta.is_finite() {
+        return Err(CommandError::InfiniteIncrement);
+    }
+    Ok(HashWrite::IncrementFloat { key: args.at(1), field: args.at(2), delta }.into())
+}
+
 /// `HGET key field`
 ///
 /// # Errors
@@ -207,15 +229,17 @@ impl Keyspace {
         match write {
             HashWrite::Set { args, counts } => self.set_fields(*args, *counts),
             HashWrite::SetAbsent { key, field, value } => {
-                let fields = self.hash_to_change(key)?;
-                if fields.get(field).is_some() {
+                if self.field(key, field, self.time())?.is_some() {
                     return Ok(Reply::Integer(0));
                 }
-                fields.set(field, Bytes::copy_from_slice(value));
+                self.hash_to_change(key)?.set(field, Bytes::copy_from_slice(value));
                 Ok(Reply::Integer(1))
             }
             HashWrite::Delete(args) => self.delete_fields(*args),
             HashWrite::Increment { key, field, delta } => self.increment_field(key, field, *delta),
+            HashWrite::IncrementFloat { key, field, delta } => {
+                self.increment_field_float(key, field, *delta)
+            }
         }
     }
 
@@ -257,7 +281,11 @@ impl Keyspace {
     }
 
     /// A key's fields, which must hold a hash if it exists.
-    fn hash(&self, key: &[u8], now: UnixMillis) -> Result<Option<&Fields>, CommandError> {
+    pub(super) fn hash(
+        &self,
+        key: &[u8],
+        now: UnixMillis,
+    ) -> Result<Option<&Fields>, CommandError> {
         self.find(key, now).map(|entry| entry.value.as_hash()).transpose()
     }
 
@@ -280,8 +308,12 @@ impl Keyspace {
 
     fn delete_fields(&mut self, args: Args<'_>) -> Result<Reply, CommandError> {
         let key = args.at(1);
-        let Some(entry) = self.find_now_mut(key) else { return Ok(Reply::Integer(0)) };
-        let fields = entry.value.as_hash_mut()?;
+        let before = self.hash(key, self.time())?;
+        // A hash that stays as it is must not count as changed.
+        if !before.is_some_and(|before| args.from(2).any(|field| before.get(field).is_some())) {
+            return Ok(Reply::Integer(0));
+        }
+        let fields = self.hash_to_change(key)?;
         let removed = args.from(2).filter(|field| fields.remove(field)).count();
         if fields.is_empty() {
             self.take(key);
@@ -304,6 +336,22 @@ impl Keyspace {
         put_integer(&mut text, after);
         self.hash_to_change(key)?.set(field, Bytes::copy_from_slice(&text));
         Ok(Reply::Integer(after))
+    }
+
+    fn increment_field_float(
+        &mut self,
+        key: &[u8],
+        field: &[u8],
+        delta: Extended,
+    ) -> Result<Reply, CommandError> {
+        let before = match self.field(key, field, self.time())? {
+            None => Extended::ZERO,
+            Some(value) => Extended::parse(value).ok_or(CommandError::HashNotFloat)?,
+        };
+        let after = before.plus(delta).ok_or(CommandError::InfiniteSum)?;
+        let text = Bytes::from(after.to_text());
+        self.hash_to_change(key)?.set(field, text.clone());
+        Ok(Reply::Bulk(text))
     }
 
     /// The fields of a key, which is made if it does not exist. The caller puts one in.

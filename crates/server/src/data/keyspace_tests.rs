@@ -218,6 +218,39 @@ fn counters_stay_within_their_range() {
 }
 
 #[test]
+fn fractions_are_added_as_redis_adds_them() {
+    Bench::new().story(
+        "INCRBYFLOAT n 1.5 => $3 1.5
+        INCRBYFLOAT n 0.1 => $3 1.6
+        INCRBYFLOAT n -1.6 => $1 0
+        INCRBYFLOAT n 5e+3 => $4 5000
+        INCRBYFLOAT n 0x.8 => $6 5000.5
+        INCRBYFLOAT n 1e-19 => $6 5000.5
+        INCRBYFLOAT n inf => -ERR increment would produce NaN or Infinity
+        INCRBYFLOAT n nan => -ERR value is not a valid float
+        INCRBYFLOAT n 1x => -ERR value is not a valid float
+        GET n => $6 5000.5
+        SET n 1 PX 100 => +OK
+        INCRBYFLOAT n .5 => $3 1.5
+        PTTL n => :100
+        SET s x => +OK
+        INCRBYFLOAT s 1 => -ERR value is not a valid float
+        HSET h f x => :1
+        INCRBYFLOAT h x => -WRONGTYPE Operation against a key holding the wrong kind of value
+        HINCRBYFLOAT h new 10.5 => $4 10.5
+        HINCRBYFLOAT h new 0.1 => $4 10.6
+        HINCRBYFLOAT h f 1 => -ERR hash value is not a float
+        HINCRBYFLOAT h new x => -ERR value is not a valid float
+        HINCRBYFLOAT h new inf => -ERR value is NaN or Infinity
+        HSET h inf inf => :1
+        HINCRBYFLOAT h inf 1 => -ERR increment would produce NaN or Infinity
+        HINCRBYFLOAT s f x => -ERR value is not a valid float
+        HINCRBYFLOAT s f 1 => -WRONGTYPE Operation against a key holding the wrong kind of value
+        HGET h new => $4 10.6",
+    );
+}
+
+#[test]
 fn parts_of_strings_are_read_and_written() {
     Bench::new().story(
         "APPEND k hello => :5

@@ -10,14 +10,17 @@
 //!   parsed and done. [`time`]: times as clients give them.
 //! - [`keyspace`]: the keys of one group, and their expiry. [`value`]: what a key holds.
 //! - [`chain`]: keys that share one place.
+//! - [`extended`]: floating-point numbers as Redis counts in them, `big`: the long numbers behind.
 //! - [`scan`] and [`glob`]: walking keys in pieces, and patterns to choose them by.
 //! - [`machine`]: where the log meets the keys.
 //! - [`error`]: what clients are told, in Redis's words.
 
+mod big;
 pub mod bits;
 pub mod chain;
 pub mod entry;
 pub mod error;
+pub mod extended;
 mod fields;
 pub mod glob;
 pub mod hashes;

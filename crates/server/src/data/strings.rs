@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::extended::Extended;
 use super::keyspace::{Keyspace, UnixMillis, deadline_at};
 use super::set::{Condition, Expiry, Set, SetReply};
 use super::time::Time;
@@ -40,6 +41,13 @@ pub enum StringWrite<'a> {
         key: &'a [u8],
         /// What is added.
         delta: i64,
+    },
+    /// INCRBYFLOAT.
+    IncrementFloat {
+        /// The key.
+        key: &'a [u8],
+        /// What is added, not read yet: Redis looks at what the key holds first.
+        delta: &'a [u8],
     },
     /// APPEND.
     Append {
@@ -227,6 +235,14 @@ pub fn decrby(args: Args<'_>) -> Result<Write<'_>, CommandError> {
     Ok(StringWrite::Increment { key: args.at(1), delta }.into())
 }
 
+/// `INCRBYFLOAT key increment`
+///
+/// # Errors
+/// None.
+pub fn incrbyfloat(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    Ok(StringWrite::IncrementFloat { key: args.at(1), delta: args.at(2) }.into())
+}
+
 /// `APPEND key value`
 ///
 /// # Errors
@@ -287,6 +303,7 @@ impl Keyspace {
             StringWrite::GetDelete { key } => self.get_delete(key),
             StringWrite::GetExpire { key, change } => self.get_expire(key, *change),
             StringWrite::Increment { key, delta } => self.increment(key, *delta),
+            StringWrite::IncrementFloat { key, delta } => self.increment_float(key, delta),
             StringWrite::Append { key, tail } => self.append(key, tail),
             StringWrite::SetRange { key, offset, part } => self.set_range(key, *offset, part),
         }
@@ -400,6 +417,16 @@ impl Keyspace {
         put_integer(&mut text, after);
         self.replace(key, Bytes::copy_from_slice(&text))?;
         Ok(Reply::Integer(after))
+    }
+
+    fn increment_float(&mut self, key: &[u8], delta: &[u8]) -> Result<Reply, CommandError> {
+        let read = |text: &[u8]| Extended::parse(text).ok_or(CommandError::NotFloat);
+        let before =
+            self.string(key, self.time())?.map_or(Ok(Extended::ZERO), |text| read(text))?;
+        let after = before.plus(read(delta)?).ok_or(CommandError::InfiniteSum)?;
+        let text = Bytes::from(after.to_text());
+        self.replace(key, text.clone())?;
+        Ok(Reply::Bulk(text))
     }
 
     fn append(&mut self, key: &[u8], tail: &[u8]) -> Result<Reply, CommandError> {
