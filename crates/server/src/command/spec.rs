@@ -18,6 +18,8 @@ pub struct Command {
     pub keys: Keys,
     /// What it does with its keys, in Redis's words.
     pub key_use: &'static [&'static str],
+    /// What it does with the keys behind the first one, if that is something else.
+    pub rest_use: &'static [&'static str],
     /// Hints to clients that spread one command over several nodes.
     pub tips: &'static [&'static str],
     /// What it belongs to.
@@ -271,6 +273,7 @@ impl Command {
             flags: Flags::NONE,
             keys: Keys::None,
             key_use: &[],
+            rest_use: &[],
             tips: &[],
             group: Group::Generic,
             since: "",
@@ -284,6 +287,11 @@ impl Command {
     /// Adds properties.
     pub(crate) const fn flags(self, flags: Flags) -> Self {
         Self { flags: self.flags.and(flags), ..self }
+    }
+
+    /// Says what becomes of the keys behind the first one.
+    pub(crate) const fn rest(self, rest_use: &'static [&'static str]) -> Self {
+        Self { rest_use, ..self }
     }
 
     /// Takes back that its cost does not grow with the data.

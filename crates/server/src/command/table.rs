@@ -17,7 +17,9 @@ const ACCESS: &[&str] = &["RO", "access"];
 const LOOK: &[&str] = &["RO"];
 const UPDATE: &[&str] = &["RW", "update"];
 const ACCESS_UPDATE: &[&str] = &["RW", "access", "update"];
+const ACCESS_DELETE: &[&str] = &["RW", "access", "delete"];
 const OVERWRITE: &[&str] = &["OW", "update"];
+const INSERT: &[&str] = &["OW", "insert"];
 const DELETE: &[&str] = &["RM", "delete"];
 
 const SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
@@ -35,7 +37,7 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::Cluster, "3.0.0", "O(1)", "Accepted for clients that send it; keys never move between groups."),
     Command::read("bitcount", -2, Keys::First, ACCESS, bits::bitcount).slow()
         .docs(Group::Bitmap, "2.6.0", "O(N) with the value's length.", "How many bits of a value are 1."),
-    Command::write("bitop", -4, Keys::FromSecond, &["RW", "access", "update"], bits::bitop).flags(DENYOOM)
+    Command::write("bitop", -4, Keys::FromSecond, OVERWRITE, bits::bitop).flags(DENYOOM).rest(ACCESS)
         .docs(Group::Bitmap, "2.6.0", "O(N) with the longest value.", "Combines the bits of several values into another key."),
     Command::read("bitpos", -3, Keys::First, ACCESS, bits::bitpos).slow()
         .docs(Group::Bitmap, "2.8.7", "O(N) with the value's length.", "Where the first 1 or 0 of a value is."),
@@ -47,7 +49,7 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::Server, "2.8.13", "O(N) with the number of commands.", "What every command takes and does."),
     Command::family("config", -2, Work::Subcommand, CONFIG)
         .docs(Group::Server, "2.0.0", "Depends on subcommand.", "What the node is set to."),
-    Command::write("copy", -3, Keys::FirstTwo, &["RW", "access", "update"], keys::copy).flags(DENYOOM)
+    Command::write("copy", -3, Keys::FirstTwo, ACCESS, keys::copy).flags(DENYOOM).rest(OVERWRITE)
         .docs(Group::Generic, "6.2.0", "O(N) with the size of a hash, O(1) for a string.", "Copies a key of a slot to another one."),
     Command::survey("dbsize", 1, Survey::Size).flags(Flags::READONLY.and(FAST))
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
@@ -72,7 +74,7 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::String, "1.0.0", "O(1)", "The value of a key."),
     Command::read("getbit", 3, Keys::First, ACCESS, bits::getbit)
         .docs(Group::Bitmap, "2.2.0", "O(1)", "One bit of a value."),
-    Command::write("getdel", 2, Keys::First, &["RW", "access", "delete"], strings::getdel).flags(FAST)
+    Command::write("getdel", 2, Keys::First, ACCESS_DELETE, strings::getdel).flags(FAST)
         .docs(Group::String, "6.2.0", "O(1)", "The value of a key, which is deleted."),
     Command::write("getex", -2, Keys::First, ACCESS_UPDATE, strings::getex).flags(FAST)
         .docs(Group::String, "6.2.0", "O(1)", "The value of a key, whose time to live changes."),
@@ -126,7 +128,7 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::String, "1.0.0", "O(N) with the keys named.", "The values of keys of one slot."),
     Command::write("mset", -3, Keys::Pairs, OVERWRITE, strings::mset).flags(DENYOOM).tips(SPREAD_ALL)
         .docs(Group::String, "1.0.1", "O(N) with the keys named.", "Sets keys of one slot, all at once."),
-    Command::write("msetnx", -3, Keys::Pairs, &["OW", "insert"], strings::msetnx).flags(DENYOOM)
+    Command::write("msetnx", -3, Keys::Pairs, INSERT, strings::msetnx).flags(DENYOOM)
         .tips(&["request_policy:multi_shard", "response_policy:agg_min"])
         .docs(Group::String, "1.0.1", "O(N) with the keys named.", "Sets keys of one slot, all at once, if none of them exists."),
     Command::family("object", -2, Work::Subcommand, OBJECT)
@@ -155,9 +157,9 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::Cluster, "3.0.0", "O(1)", "Accepted for clients that send it; reads still go to leaders."),
     Command::talk("readwrite", 1, talk::readwrite).flags(ALWAYS.and(FAST))
         .docs(Group::Cluster, "3.0.0", "O(1)", "Undoes READONLY."),
-    Command::write("rename", 3, Keys::FirstTwo, &["RW", "access", "delete"], keys::rename)
+    Command::write("rename", 3, Keys::FirstTwo, ACCESS_DELETE, keys::rename).rest(OVERWRITE)
         .docs(Group::Generic, "1.0.0", "O(1)", "Gives a key another name within its slot."),
-    Command::write("renamenx", 3, Keys::FirstTwo, &["RW", "access", "delete"], keys::renamenx).flags(FAST)
+    Command::write("renamenx", 3, Keys::FirstTwo, ACCESS_DELETE, keys::renamenx).flags(FAST).rest(INSERT)
         .docs(Group::Generic, "1.0.0", "O(1)", "Gives a key another name within its slot that no key has."),
     Command::talk("reset", 1, talk::reset).flags(GREETING)
         .docs(Group::Connection, "6.2.0", "O(1)", "Makes the connection as new."),
@@ -172,7 +174,7 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::Bitmap, "2.2.0", "O(N) with the value's length.", "Sets one bit of a value and tells what it was."),
     Command::write("setex", 4, Keys::First, OVERWRITE, strings::setex).flags(DENYOOM)
         .docs(Group::String, "2.0.0", "O(1)", "Sets a key that lives for that many seconds."),
-    Command::write("setnx", 3, Keys::First, &["OW", "insert"], strings::setnx).flags(DENYOOM.and(FAST))
+    Command::write("setnx", 3, Keys::First, INSERT, strings::setnx).flags(DENYOOM.and(FAST))
         .docs(Group::String, "1.0.0", "O(1)", "Sets a key that does not exist."),
     Command::write("setrange", 4, Keys::First, UPDATE, strings::setrange).flags(DENYOOM)
         .docs(Group::String, "2.2.0", "O(N) with the value's length.", "Puts bytes into a value from an offset on."),

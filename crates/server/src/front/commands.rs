@@ -135,7 +135,9 @@ fn categories(command: &Command) -> impl Iterator<Item = &'static str> {
         (touches_keys, "@keyspace"),
         (has(Flags::READONLY), "@read"),
         (has(Flags::WRITE), "@write"),
+        (command.group == Group::Hash, "@hash"),
         (command.group == Group::String, "@string"),
+        (command.group == Group::Bitmap, "@bitmap"),
         (has(Flags::ADMIN), "@admin"),
         (has(Flags::FAST), "@fast"),
         (!has(Flags::FAST), "@slow"),
@@ -152,12 +154,24 @@ fn is_connection(command: &Command) -> bool {
     is_own || command.group == Group::Connection || OTHERS.contains(&command.name)
 }
 
-/// Where the keys are, in the words of Redis 7.
+/// Where the keys are, in the words of Redis 7: as often as something else is done with them.
 fn key_specs(command: &Command) -> Vec<Reply> {
     let (first, last, step) = command.keys.range();
+    // A last key is counted from the first one here, not from the command's name.
+    let last_from = |first| if last < 0 { last } else { last - first };
+    let uses = command.key_use;
     if command.keys == Keys::None {
         return Vec::new();
     }
+    if command.rest_use.is_empty() {
+        return vec![key_spec(uses, first, last_from(first), step)];
+    }
+    let second = first + step;
+    let rest = key_spec(command.rest_use, second, last_from(second), step);
+    vec![key_spec(uses, first, 0, step), rest]
+}
+
+fn key_spec(uses: &'static [&'static str], first: i64, last: i64, step: i64) -> Reply {
     let number = |name: &str, value| (Reply::text(name), Reply::Integer(value));
     let spec = |kind: &str, fields| {
         Reply::Map(vec![
@@ -165,14 +179,12 @@ fn key_specs(command: &Command) -> Vec<Reply> {
             (Reply::text("spec"), Reply::Map(fields)),
         ])
     };
-    // A last key is counted from the first one here, not from the command's name.
-    let last = if last < 0 { last } else { last - first };
     let range = vec![number("lastkey", last), number("keystep", step), number("limit", 0)];
-    vec![Reply::Map(vec![
-        (Reply::text("flags"), words(command.key_use.iter().copied())),
+    Reply::Map(vec![
+        (Reply::text("flags"), words(uses.iter().copied())),
         (Reply::text("begin_search"), spec("index", vec![number("index", first)])),
         (Reply::text("find_keys"), spec("range", range)),
-    ])]
+    ])
 }
 
 fn document(command: &Command) -> (Reply, Reply) {
