@@ -26,7 +26,7 @@ fn human(reply: &Reply, indent: usize, out: &mut String) {
         Reply::Error(text) => line(out, &format!("(error) {text}")),
         Reply::Integer(value) => line(out, &format!("(integer) {value}")),
         Reply::Bulk(bytes) => line(out, &quoted(bytes)),
-        Reply::Null => line(out, "(nil)"),
+        Reply::Null | Reply::NullArray => line(out, "(nil)"),
         Reply::Double(value) => line(out, &format!("(double) {value}")),
         Reply::Boolean(value) => line(out, if *value { "(true)" } else { "(false)" }),
         Reply::Verbatim(bytes) | Reply::Encoded(bytes) => {
@@ -34,7 +34,7 @@ fn human(reply: &Reply, indent: usize, out: &mut String) {
         }
         Reply::Array(items) if items.is_empty() => line(out, "(empty array)"),
         Reply::Set(items) if items.is_empty() => line(out, "(empty set)"),
-        Reply::Map(pairs) if pairs.is_empty() => line(out, "(empty hash)"),
+        Reply::Map(pairs) | Reply::Pairs(pairs) if pairs.is_empty() => line(out, "(empty hash)"),
         Reply::Array(items) | Reply::Set(items) => {
             let mark = if matches!(reply, Reply::Set(_)) { '~' } else { ')' };
             let width = items.len().to_string().len();
@@ -43,7 +43,7 @@ fn human(reply: &Reply, indent: usize, out: &mut String) {
                 human(item, indent + width + 2, out);
             }
         }
-        Reply::Map(pairs) => {
+        Reply::Map(pairs) | Reply::Pairs(pairs) => {
             let width = pairs.len().to_string().len();
             for (at, (key, value)) in pairs.iter().enumerate() {
                 begin_item(out, at, width, '#', indent);
@@ -96,11 +96,13 @@ fn put_bare(reply: &Reply, out: &mut Vec<u8>) {
         Reply::Bulk(bytes) | Reply::Verbatim(bytes) | Reply::Encoded(bytes) => {
             out.extend_from_slice(bytes);
         }
-        Reply::Null => {}
+        Reply::Null | Reply::NullArray => {}
         Reply::Double(value) => out.extend_from_slice(value.to_string().as_bytes()),
         Reply::Boolean(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
         Reply::Array(items) | Reply::Set(items) => put_lines(items.iter(), out),
-        Reply::Map(pairs) => put_lines(pairs.iter().flat_map(|(key, value)| [key, value]), out),
+        Reply::Map(pairs) | Reply::Pairs(pairs) => {
+            put_lines(pairs.iter().flat_map(|(key, value)| [key, value]), out);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The rows.
 
 use super::spec::{Command, Flags, Group, Keys, Survey, Work};
-use crate::data::{bits, hashes, keys, strings};
+use crate::data::{bits, hash_walk, hashes, keys, strings};
 use crate::front::{clients, cluster, commands, info, talk};
 
 const DENYOOM: Flags = Flags::DENYOOM;
@@ -104,6 +104,10 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::Hash, "2.0.0", "O(N) with the fields named.", "The values of fields."),
     Command::write("hmset", -4, Keys::First, UPDATE, hashes::hmset).flags(DENYOOM.and(FAST))
         .docs(Group::Hash, "2.0.0", "O(N) with the fields named.", "Sets fields."),
+    Command::read("hrandfield", -2, Keys::First, ACCESS, hash_walk::hrandfield).slow().tips(VARYING)
+        .docs(Group::Hash, "6.2.0", "O(N) with the fields asked for.", "Some fields of a hash, drawn by chance."),
+    Command::read("hscan", -3, Keys::First, ACCESS, hash_walk::hscan).slow().tips(VARYING)
+        .docs(Group::Hash, "2.8.0", "O(N) with the fields looked at.", "Walks the fields of a hash; a small one is given whole."),
     Command::write("hset", -4, Keys::First, UPDATE, hashes::hset).flags(DENYOOM.and(FAST))
         .docs(Group::Hash, "2.0.0", "O(N) with the fields named.", "Sets fields and tells how many are new."),
     Command::write("hsetnx", 4, Keys::First, &["RW", "insert"], hashes::hsetnx).flags(DENYOOM.and(FAST))

@@ -110,6 +110,20 @@ pub enum CommandError {
     /// A sum that is larger than all numbers.
     #[error("ERR increment would produce NaN or Infinity")]
     InfiniteSum,
+    /// HRANDFIELD of more fields than can be counted.
+    #[error(
+        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
+    )]
+    NotSymmetric,
+    /// HRANDFIELD of more fields and values than can be counted.
+    #[error("ERR value is out of range")]
+    OutOfRange,
+    /// HRANDFIELD of so many fields that the reply is larger than any may be.
+    #[error("ERR the reply is larger than {bytes_max} bytes: ask for fewer fields")]
+    TooManyFields {
+        /// How large it may be.
+        bytes_max: usize,
+    },
     /// OBJECT FREQ, which needs an eviction policy.
     #[error(
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note \

@@ -51,12 +51,21 @@ impl Fields {
         self.0.iter()
     }
 
+    /// The field at that place of the order, counted from 0.
+    pub(crate) fn at(&self, place: usize) -> Option<(&Bytes, &Bytes)> {
+        self.0.get_index(place)
+    }
+
+    /// Whether Redis would keep such fields in a list, which it gives away only whole.
+    pub(crate) fn is_small(&self) -> bool {
+        let is_short = |bytes: &Bytes| bytes.len() <= SHORT_BYTES_MAX;
+        self.len() <= ORDERED_MAX
+            && self.iter().all(|(field, value)| is_short(field) && is_short(value))
+    }
+
     /// What OBJECT ENCODING calls it: what Redis would keep such fields in.
     pub(crate) fn encoding(&self) -> &'static str {
-        let is_short = |bytes: &Bytes| bytes.len() <= SHORT_BYTES_MAX;
-        let is_small = self.len() <= ORDERED_MAX
-            && self.iter().all(|(field, value)| is_short(field) && is_short(value));
-        if is_small { "listpack" } else { "hashtable" }
+        if self.is_small() { "listpack" } else { "hashtable" }
     }
 }
 

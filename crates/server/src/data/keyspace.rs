@@ -16,6 +16,7 @@ use std::ops::Range;
 use routing::hash_slot;
 
 use super::chain::{Chain, Deadline, Entry};
+use super::dice::Dice;
 use super::value::Value;
 use super::{CommandError, Read, Write};
 use crate::resp::Reply;
@@ -106,14 +107,16 @@ impl Keyspace {
     }
 
     /// Answers a command that only looks, as of `now` or the group's time, whichever is later: a
-    /// key is never seen again by a read after an applied write found it expired.
-    pub fn read(&self, read: &Read<'_>, now: UnixMillis) -> Reply {
+    /// key is never seen again by a read after an applied write found it expired. What a command
+    /// chooses by chance comes from `dice`.
+    pub fn read(&self, read: &Read<'_>, now: UnixMillis, dice: Dice) -> Reply {
         let now = now.max(self.time);
         let seen = match read {
             Read::Key(read) => Ok(self.read_key(read, now)),
             Read::String(read) => self.read_string(read, now),
             Read::Bits(read) => self.read_bits(read, now),
             Read::Hash(read) => self.read_hash(read, now),
+            Read::HashWalk(walk) => self.walk_hash(walk, now, dice),
         };
         seen.unwrap_or_else(Reply::from)
     }

@@ -42,7 +42,9 @@ impl Bench {
                 self.keyspace.assert_invariants();
                 reply
             }
-            Work::Read(parse) => self.keyspace.read(&parse(args)?, UnixMillis(self.now)),
+            Work::Read(parse) => {
+                self.keyspace.read(&parse(args)?, UnixMillis(self.now), Dice::new(self.now))
+            }
             Work::Survey(_) | Work::Talk(_) | Work::Subcommand => panic!("no command on keys"),
         })
     }
@@ -523,6 +525,7 @@ fn scan_options_are_checked() {
     };
     assert_eq!(parse("SCAN x"), Err(CommandError::InvalidCursor));
     assert_eq!(parse("SCAN 18446744073709551615"), Ok(()));
+    assert_eq!(parse("SCAN -1"), Ok(()));
     assert_eq!(parse("SCAN 0 COUNT 0"), Err(CommandError::Syntax));
     assert_eq!(parse("SCAN 0 COUNT x"), Err(CommandError::NotInteger));
     assert_eq!(parse("SCAN 0 COUNT"), Err(CommandError::Syntax));
@@ -565,7 +568,7 @@ proptest! {
             if at == read_at {
                 // Reads, by whatever clock, leave no trace.
                 let read = StringRead::Get { key: b"a" }.into();
-                second.keyspace.read(&read, UnixMillis(u64::MAX));
+                second.keyspace.read(&read, UnixMillis(u64::MAX), Dice::new(7));
             }
             prop_assert_eq!(first.run(command), second.run(command));
         }

@@ -116,6 +116,7 @@ mod tests {
 
     use super::*;
     use crate::data::UnixMillis;
+    use crate::data::dice::Dice;
     use crate::data::strings::StringRead;
     use crate::resp::Request;
 
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(results, ["+OK\r\n", ":2\r\n", "_\r\n"]);
         let read = StringRead::Get { key: b"k" }.into();
         let look = keyspaces.look(GroupId(1)).unwrap();
-        assert_eq!(look.read(&read, UnixMillis(0)), Reply::text("2"));
+        assert_eq!(look.read(&read, UnixMillis(0), Dice::new(0)), Reply::text("2"));
         assert_eq!(look.time(), UnixMillis(3));
     }
 

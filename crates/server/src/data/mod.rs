@@ -6,8 +6,8 @@
 //!
 //! - [`entry`]: the layout of a log entry's payload.
 //! - [`mod@write`] and [`read`]: commands that change something and commands that only look, parsed.
-//! - [`keys`], [`strings`] with [`set`], [`bits`], [`hashes`]: the commands by what they are about,
-//!   parsed and done. [`time`]: times as clients give them.
+//! - [`keys`], [`strings`] with [`set`], [`bits`], [`hashes`] with [`hash_walk`]: the commands by what
+//!   they are about, parsed and done. [`time`]: times as clients give them. [`dice`]: chance.
 //! - [`keyspace`]: the keys of one group, and their expiry. [`value`]: what a key holds.
 //! - [`chain`]: keys that share one place.
 //! - [`extended`]: floating-point numbers as Redis counts in them, `big`: the long numbers behind.
@@ -18,11 +18,13 @@
 mod big;
 pub mod bits;
 pub mod chain;
+pub mod dice;
 pub mod entry;
 pub mod error;
 pub mod extended;
 mod fields;
 pub mod glob;
+pub mod hash_walk;
 pub mod hashes;
 pub mod keys;
 pub mod keyspace;

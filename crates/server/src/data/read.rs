@@ -2,6 +2,7 @@
 
 use super::CommandError;
 use super::bits::BitRead;
+use super::hash_walk::HashWalk;
 use super::hashes::HashRead;
 use super::keys::KeyRead;
 use super::strings::StringRead;
@@ -18,6 +19,8 @@ pub enum Read<'a> {
     Bits(BitRead<'a>),
     /// At hashes.
     Hash(HashRead<'a>),
+    /// At fields of a hash, in pieces or by chance.
+    HashWalk(HashWalk<'a>),
 }
 
 /// How a command of the table is parsed.
@@ -44,5 +47,11 @@ impl<'a> From<BitRead<'a>> for Read<'a> {
 impl<'a> From<HashRead<'a>> for Read<'a> {
     fn from(read: HashRead<'a>) -> Self {
         Self::Hash(read)
+    }
+}
+
+impl<'a> From<HashWalk<'a>> for Read<'a> {
+    fn from(walk: HashWalk<'a>) -> Self {
+        Self::HashWalk(walk)
     }
 }

@@ -40,14 +40,13 @@ impl Cursor {
         slot_of(self.0)
     }
 
-    /// The cursor that a client sends back.
+    /// The cursor that a client sends back. A number that we never gave out is as good as any:
+    /// behind the last key, there are none.
     ///
     /// # Errors
-    /// [`CommandError::InvalidCursor`] for what is no number. A number that we never gave out is
-    /// as good as any: behind the last key, there are none.
+    /// [`CommandError::InvalidCursor`] for what is no number, or too large.
     pub fn parse(text: &[u8]) -> Result<Self, CommandError> {
-        let place = std::str::from_utf8(text).ok().and_then(|text| text.parse::<u64>().ok());
-        place.map(|place| Self(place.min(LAST))).ok_or(CommandError::InvalidCursor)
+        parse_cursor(text).map(|place| Self(place.min(LAST)))
     }
 
     /// The number that a client sends back.
@@ -105,26 +104,67 @@ impl<'a> Scan<'a> {
     /// [`CommandError::InvalidCursor`], [`CommandError::NotInteger`] for the count and
     /// [`CommandError::Syntax`] for everything else.
     pub fn parse(args: Args<'a>) -> Result<Self, CommandError> {
+        let cursor = Cursor::parse(args.at(1))?;
+        let Options { count, filter } = Options::parse(args.from(2), true)?;
+        Ok(Self { cursor, count, filter })
+    }
+}
+
+/// What a call of any kind of scan may say besides its cursor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Options<'a> {
+    pub(super) count: usize,
+    pub(super) filter: Filter<'a>,
+}
+
+impl<'a> Options<'a> {
+    /// `[MATCH pattern] [COUNT count]`, and where there is a choice of kinds, `[TYPE type]`.
+    ///
+    /// # Errors
+    /// [`CommandError::NotInteger`] for the count, [`CommandError::Syntax`] for everything else.
+    pub(super) fn parse(
+        mut args: impl Iterator<Item = &'a [u8]>,
+        takes_kind: bool,
+    ) -> Result<Self, CommandError> {
         let filter = Filter { pattern: None, kinds: Kinds::All };
-        let mut scan = Self { cursor: Cursor::parse(args.at(1))?, count: COUNT_DEFAULT, filter };
-        let mut rest = args.from(2);
-        while let Some(option) = rest.next() {
-            let value = rest.next().ok_or(CommandError::Syntax)?;
+        let mut options = Self { count: COUNT_DEFAULT, filter };
+        while let Some(option) = args.next() {
+            let value = args.next().ok_or(CommandError::Syntax)?;
             let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
             if is("MATCH") {
-                scan.filter.pattern = Some(value).filter(|pattern| *pattern != b"*");
+                options.filter.pattern = Some(value).filter(|pattern| *pattern != b"*");
             } else if is("COUNT") {
                 let count = parse_integer(value).ok_or(CommandError::NotInteger)?;
                 let count = usize::try_from(count).ok().filter(|count| *count > 0);
-                scan.count = count.ok_or(CommandError::Syntax)?.min(COUNT_MAX);
-            } else if is("TYPE") {
-                scan.filter.kinds = Kind::named(value).map_or(Kinds::Unknown, Kinds::Only);
+                options.count = count.ok_or(CommandError::Syntax)?.min(COUNT_MAX);
+            } else if is("TYPE") && takes_kind {
+                options.filter.kinds = Kind::named(value).map_or(Kinds::Unknown, Kinds::Only);
             } else {
                 return Err(CommandError::Syntax);
             }
         }
-        Ok(scan)
+        Ok(options)
     }
+}
+
+/// A cursor as Redis reads it, by `strtoul`: up to the first zero byte, empty or with a sign, and
+/// -1 is the largest number.
+///
+/// # Errors
+/// [`CommandError::InvalidCursor`] for what is no number or too large.
+pub(super) fn parse_cursor(text: &[u8]) -> Result<u64, CommandError> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    let (is_negative, digits) = match text {
+        [] => return Ok(0),
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    // The library would take a second sign.
+    let digits = Some(digits).filter(|digits| digits.iter().all(u8::is_ascii_digit));
+    let number = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u64>().ok());
+    let number = number.ok_or(CommandError::InvalidCursor)?;
+    Ok(if is_negative { number.wrapping_neg() } else { number })
 }
 
 impl Keyspace {

@@ -395,7 +395,7 @@ async fn read_all(service: &Service, jobs: &[Job]) -> Vec<Result<Reply, ReadErro
         permits[permit_of[&group]]?;
         let keyspace = service.keyspaces.look(group).ok_or(ReadError::NotLeader)?;
         Ok(match parse(job.request.args()) {
-            Ok(read) => keyspace.read(&read, now),
+            Ok(read) => keyspace.read(&read, now, service.dice()),
             Err(error) => error.into(),
         })
     };

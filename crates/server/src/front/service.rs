@@ -1,5 +1,7 @@
 //! What all connections of a node share.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,6 +13,7 @@ use super::clients::{Client, Clients};
 use super::cluster::SlotsCache;
 use super::replication::{LeaderView, Replication};
 use super::topology::Topology;
+use crate::data::dice::Dice;
 use crate::data::{Keyspaces, UnixMillis};
 use crate::resp::{Protocol, RequestLimits};
 
@@ -79,6 +82,8 @@ pub struct Service {
     pub started: Instant,
     /// The answer to CLUSTER SLOTS.
     pub(crate) slots_cache: SlotsCache,
+    /// The seed of the next chance.
+    chance: AtomicU64,
     /// Since when some group has had no leader.
     leaderless_since: Mutex<Option<Instant>>,
 }
@@ -111,6 +116,7 @@ impl Service {
             counters: Counters::default(),
             started: Instant::now(),
             slots_cache: SlotsCache::default(),
+            chance: AtomicU64::new(RandomState::new().hash_one(())),
             leaderless_since: Mutex::new(None),
         }
     }
@@ -119,6 +125,11 @@ impl Service {
     pub fn now(&self) -> UnixMillis {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Chance that nobody can foretell, for what a read chooses by it.
+    pub fn dice(&self) -> Dice {
+        Dice::new(self.chance.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Where a command for that group belongs.

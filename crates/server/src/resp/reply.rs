@@ -39,12 +39,16 @@ pub enum Reply {
     Bulk(Bytes),
     /// No value.
     Null,
+    /// No value where there could have been several; version 2 writes that otherwise.
+    NullArray,
     /// Answers in order.
     Array(Vec<Self>),
     /// Answers in no order; an array in version 2.
     Set(Vec<Self>),
     /// Pairs; an array of twice the length in version 2.
     Map(Vec<(Self, Self)>),
+    /// Pairs in order: an array of arrays of two, in version 2 one array of twice the length.
+    Pairs(Vec<(Self, Self)>),
     /// A fractional number; bytes in version 2.
     Double(f64),
     /// Yes or no; 1 or 0 in version 2.
@@ -98,11 +102,15 @@ impl Reply {
             Self::Bulk(bytes) | Self::Verbatim(bytes) | Self::Encoded(bytes) => {
                 bytes.len() + FRAMING
             }
-            Self::Integer(_) | Self::Null | Self::Double(_) | Self::Boolean(_) => FRAMING * 2,
+            Self::Integer(_)
+            | Self::Null
+            | Self::NullArray
+            | Self::Double(_)
+            | Self::Boolean(_) => FRAMING * 2,
             Self::Array(items) | Self::Set(items) => {
                 FRAMING + items.iter().map(Self::cost).sum::<usize>()
             }
-            Self::Map(pairs) => {
+            Self::Map(pairs) | Self::Pairs(pairs) => {
                 FRAMING + pairs.iter().map(|(key, value)| key.cost() + value.cost()).sum::<usize>()
             }
         }
@@ -116,7 +124,8 @@ impl Reply {
             Self::Error(text) => put_line(out, b'-', text.as_bytes()),
             Self::Integer(value) => put_number(out, b':', *value),
             Self::Bulk(bytes) => put_bulk(out, b'$', &[bytes]),
-            Self::Null if is_resp3 => out.put_slice(b"_\r\n"),
+            Self::Null | Self::NullArray if is_resp3 => out.put_slice(b"_\r\n"),
+            Self::NullArray => out.put_slice(b"*-1\r\n"),
             Self::Null => out.put_slice(b"$-1\r\n"),
             Self::Array(items) => put_items(out, b'*', items, protocol),
             Self::Set(items) => {
@@ -126,6 +135,16 @@ impl Reply {
                 let (kind, len) = if is_resp3 { (b'%', 1) } else { (b'*', 2) };
                 put_len(out, kind, pairs.len() * len);
                 for (key, value) in pairs {
+                    key.encode(protocol, out);
+                    value.encode(protocol, out);
+                }
+            }
+            Self::Pairs(pairs) => {
+                put_len(out, b'*', if is_resp3 { pairs.len() } else { pairs.len() * 2 });
+                for (key, value) in pairs {
+                    if is_resp3 {
+                        put_len(out, b'*', 2);
+                    }
                     key.encode(protocol, out);
                     value.encode(protocol, out);
                 }
@@ -218,6 +237,12 @@ mod tests {
         for (reply, resp2, resp3) in [
             (Reply::Null, "$-1\r\n", "_\r\n"),
             (Reply::Map(pair), "*2\r\n$1\r\nk\r\n$-1\r\n", "%1\r\n$1\r\nk\r\n_\r\n"),
+            (
+                Reply::Pairs(vec![(Reply::Integer(1), Reply::Integer(2))]),
+                "*2\r\n:1\r\n:2\r\n",
+                "*1\r\n*2\r\n:1\r\n:2\r\n",
+            ),
+            (Reply::NullArray, "*-1\r\n", "_\r\n"),
             (Reply::Set(vec![Reply::OK]), "*1\r\n+OK\r\n", "~1\r\n+OK\r\n"),
             (Reply::Double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
             (Reply::Double(f64::INFINITY), "$3\r\ninf\r\n", ",inf\r\n"),
