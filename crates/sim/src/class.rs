@@ -75,11 +75,13 @@ pub enum Class {
     Retry,
     /// Clients stop waiting.
     Cancel,
+    /// Leaders are told to hand groups over.
+    Transfer,
 }
 
 impl Class {
     /// The whole menu.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Loss,
         Self::Repeat,
         Self::Reorder,
@@ -115,6 +117,7 @@ impl Class {
         Self::Misdirect,
         Self::Retry,
         Self::Cancel,
+        Self::Transfer,
     ];
 
     /// The name that the command line knows it by.

@@ -84,6 +84,16 @@ pub enum Effect {
     DamageHalts,
     /// Damage that hit nothing live.
     DamageHarmless,
+    /// Groups handed over to another node.
+    HandoversDone,
+    /// Handovers that left the leader where it was.
+    HandoversTimedOut,
+    /// Handovers after which somebody else led, or nobody.
+    HandoversAstray,
+    /// Handovers refused.
+    HandoversRefused,
+    /// Operations refused during a handover.
+    RefusedInHandover,
     /// Retries served.
     RetriesServed,
     /// Operations served after the client left.
@@ -174,7 +184,7 @@ impl Coverage {
 pub const FAULT_EFFECTS: usize = Effect::RetriesServed as usize;
 
 /// The menu of effects, in the order in which they are declared.
-const EFFECTS: [(Effect, &str); 59] = [
+const EFFECTS: [(Effect, &str); 64] = [
     (Effect::FramesLost, "frames lost"),
     (Effect::FramesRepeated, "frames that arrived twice"),
     (Effect::FramesOvertaken, "frames overtaken by a later one"),
@@ -215,6 +225,11 @@ const EFFECTS: [(Effect, &str); 59] = [
     (Effect::TornOnDisk, "disks found between two commits' bytes"),
     (Effect::DamageHalts, "nodes halted by damage on disk"),
     (Effect::DamageHarmless, "damage that hit nothing live"),
+    (Effect::HandoversDone, "groups handed over to another node"),
+    (Effect::HandoversTimedOut, "handovers that left the leader where it was"),
+    (Effect::HandoversAstray, "handovers after which others led, or nobody"),
+    (Effect::HandoversRefused, "handovers refused"),
+    (Effect::RefusedInHandover, "operations refused during a handover"),
     (Effect::RetriesServed, "retries served"),
     (Effect::CancelledServed, "operations served after the client left"),
     (Effect::Redirects, "redirects that led to the leader"),

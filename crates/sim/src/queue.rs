@@ -49,6 +49,8 @@ pub(crate) enum Event {
     Fetched { node: u64, boot: Boot, group: GroupId, fetch: Box<Fetch> },
     /// A client asks something of a node.
     Ask { node: u64, attempt: u64 },
+    /// A node is told to hand a group over.
+    Order { node: u64, group: GroupId, to: u64 },
     /// A node is started, unless it runs.
     Start { node: u64 },
     /// A node that stood still goes on.
@@ -89,7 +91,7 @@ impl Event {
             | Self::Applied { node, boot, .. }
             | Self::Fetched { node, boot, .. } => Some((*node, Some(*boot))),
             Self::Deliver(packet) => Some((packet.to, None)),
-            Self::Ask { node, .. } => Some((*node, None)),
+            Self::Ask { node, .. } | Self::Order { node, .. } => Some((*node, None)),
             Self::Resume { .. }
             | Self::Start { .. }
             | Self::Client

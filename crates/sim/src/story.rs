@@ -23,6 +23,9 @@ impl fmt::Display for Event {
                 write!(f, "node {node}, group {group}: read {fetch:?}")
             }
             Self::Ask { node, attempt } => write!(f, "attempt {attempt} comes to node {node}"),
+            Self::Order { node, group, to } => {
+                write!(f, "node {node} is told to hand group {group} to node {to}")
+            }
             Self::Start { node } => write!(f, "node {node} is to run"),
             Self::Resume { node, .. } => write!(f, "node {node} goes on"),
             Self::Client => write!(f, "a client thinks"),

@@ -15,6 +15,7 @@ fn a_hundred_seeds_hold_every_property() {
         coverage.merge(outcome.coverage.counts().iter().copied());
     }
     assert!(coverage.of(Effect::Restarts) > 10 && coverage.of(Effect::Uncertain) > 0);
+    assert!(coverage.of(Effect::HandoversDone) > 10 && coverage.of(Effect::HandoversTimedOut) > 0);
 }
 
 #[test]

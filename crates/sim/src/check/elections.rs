@@ -25,6 +25,12 @@ impl Elections {
         breach("a term has one leader", what)
     }
 
+    /// Whether a node has led since a term.
+    pub(crate) fn has_led(&self, group: GroupId, since: Term, node: u64) -> bool {
+        let terms = (group, since)..=(group, Term(u64::MAX));
+        self.leaders.range(terms).any(|(_, leader)| *leader == node)
+    }
+
     /// A node says that it does not lead; whether it did before.
     pub(crate) fn resign(&mut self, group: GroupId, node: u64) -> bool {
         self.leading.remove(&(group, node))
@@ -43,5 +49,16 @@ mod tests {
         elections.lead(GroupId(1), Term(3), 2).unwrap();
         elections.lead(GroupId(2), Term(2), 2).unwrap();
         assert!(elections.lead(GroupId(1), Term(2), 2).is_err());
+    }
+
+    #[test]
+    fn who_led_before_a_term_has_not_led_since() {
+        let mut elections = Elections::default();
+        elections.lead(GroupId(1), Term(2), 1).unwrap();
+        elections.lead(GroupId(1), Term(4), 2).unwrap();
+        assert!(elections.has_led(GroupId(1), Term(2), 1));
+        assert!(!elections.has_led(GroupId(1), Term(3), 1));
+        assert!(elections.has_led(GroupId(1), Term(3), 2));
+        assert!(!elections.has_led(GroupId(2), Term(0), 2));
     }
 }

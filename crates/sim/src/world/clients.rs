@@ -110,6 +110,7 @@ impl World<'_> {
 
     /// A node died with what it was asked: the clients do not know what came of it.
     pub(super) fn abandon(&mut self, node: u64) {
+        self.handovers.abandon(node);
         for attempt in self.clients.abandon(node) {
             self.give_up(&attempt);
         }
@@ -171,6 +172,9 @@ impl World<'_> {
 
     /// A node answers by other means than by applying.
     pub(super) fn answered(&mut self, node: u64, number: u64, answer: Answer) -> Held {
+        if let Some(handover) = self.handovers.end(number) {
+            return self.handed_over(node, handover, answer);
+        }
         let attempt = self.clients.end(number)?;
         match (answer, attempt.kind) {
             (Answer::ReadAt { group, index }, Kind::Read) if group == attempt.group => {
@@ -198,6 +202,9 @@ impl World<'_> {
                 Answer::NoLeader | Answer::UnknownGroup { .. } | Answer::TransferInProgress { .. },
                 _,
             ) => {
+                if matches!(answer, Answer::TransferInProgress { .. }) {
+                    self.count(Effect::RefusedInHandover);
+                }
                 self.count(Effect::Refused);
                 self.refused(&attempt);
                 self.clients.doubt(attempt.group);

@@ -1,12 +1,13 @@
 //! A run: the nodes, what surrounds them, and the loop that lets one event happen after the other.
 //!
 //! `turns.rs` gives events to nodes and carries out what they want; `frames.rs` sends, `clients.rs`
-//! asks and is answered, `strikes.rs` lets faults happen, `deaths.rs` ends and starts nodes,
-//! `phases.rs` leads through the run.
+//! asks and is answered, `strikes.rs` lets faults happen, `handovers.rs` moves leaders, `deaths.rs`
+//! ends and starts nodes, `phases.rs` leads through the run.
 
 mod clients;
 mod deaths;
 mod frames;
+mod handovers;
 mod phases;
 mod strikes;
 mod turns;
@@ -15,6 +16,7 @@ use multiraft::Input;
 use routing::RoutingTable;
 use types::{GroupId, NodeId};
 
+use self::handovers::Handovers;
 use crate::breach::{Breach, Held, Violation, breach};
 use crate::check::Checks;
 use crate::class::Class;
@@ -78,6 +80,7 @@ struct World<'a> {
     network: Network,
     clients: Clients,
     client_random: Random,
+    handovers: Handovers,
     checks: Checks,
     coverage: Coverage,
     teller: Option<Teller<'a>>,
@@ -117,6 +120,7 @@ impl<'a> World<'a> {
             network: Network::new(&plan),
             clients: Clients::default(),
             client_random: Random::stream(plan.seed, 3),
+            handovers: Handovers::default(),
             checks: Checks::new(&plan),
             coverage: Coverage::default(),
             teller,

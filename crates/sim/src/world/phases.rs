@@ -117,6 +117,9 @@ impl World<'_> {
         if let Some((number, attempt)) = self.clients.open().next() {
             return Some(format!("attempt {number} waits: {attempt:?}"));
         }
+        if let Some(handover) = self.handovers.any() {
+            return Some(format!("nobody says what has come of {handover:?}"));
+        }
         self.routing.groups().find_map(|group| self.unsettled_group(group, present))
     }
 

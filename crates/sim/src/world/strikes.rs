@@ -30,6 +30,7 @@ const fn gap_us(class: Class) -> Option<(u64, u64)> {
             Some((100_000, 2 * SECOND))
         }
         Class::OneWayCut | Class::FullCut | Class::Clog => Some((SECOND, 8 * SECOND)),
+        Class::Transfer => Some((50_000, 2 * SECOND)),
         Class::Crash | Class::Kill | Class::Pause | Class::Stall | Class::Starve => {
             Some((SECOND / 2, 8 * SECOND))
         }
@@ -88,6 +89,7 @@ impl World<'_> {
             Class::ReadError => self.node(one).disk.fault = Some(DiskFault::Read),
             Class::Stall => self.node(one).disk.stalled_until = self.queue.now() + for_us,
             Class::BitFlip | Class::Misdirect => self.damage_disk(class, one),
+            Class::Transfer => self.hand_over(one),
             Class::Loss
             | Class::Repeat
             | Class::Reorder
@@ -116,7 +118,7 @@ impl World<'_> {
         }
     }
 
-    fn random_of(&mut self, class: Class) -> &mut Random {
+    pub(super) fn random_of(&mut self, class: Class) -> &mut Random {
         &mut self.strikes[class as usize]
     }
 

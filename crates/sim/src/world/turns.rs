@@ -41,6 +41,7 @@ impl World<'_> {
             | Event::Synced { node, .. }
             | Event::Applied { node, .. }
             | Event::Fetched { node, .. }
+            | Event::Order { node, .. }
             | Event::Ask { node, .. } => {
                 self.take(event)?;
                 self.turn(node)
@@ -78,6 +79,7 @@ impl World<'_> {
             | Event::Meet { .. }
             | Event::Synced { .. }
             | Event::Applied { .. }
+            | Event::Order { .. }
             | Event::Start { .. }
             | Event::Resume { .. }
             | Event::Client
@@ -109,6 +111,10 @@ impl World<'_> {
             Event::Fetched { node, group, fetch, .. } => self.fetched(node, group, &fetch),
             Event::Ask { node, attempt } => {
                 self.ask(node, attempt);
+                Ok(())
+            }
+            Event::Order { node, group, to } => {
+                self.order(node, group, to);
                 Ok(())
             }
             Event::Meet { .. }
