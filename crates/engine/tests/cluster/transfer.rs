@@ -92,4 +92,7 @@ async fn a_handover_that_is_refused_says_why() {
     assert_eq!(moved, refused(TransferRefusal::NotAMember { node: NodeId(9) }));
     let moved = soon("an answer", leader.engine().transfer_leader(GROUP, leader.id)).await;
     assert_eq!(moved, Ok(()), "it leads already");
+    soon("the end", leader.engine().shutdown()).await.unwrap();
+    let moved = soon("an answer", leader.engine().transfer_leader(GROUP, other.id)).await;
+    assert_eq!(moved, Err(TransferError::Stopped));
 }
