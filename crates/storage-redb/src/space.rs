@@ -21,7 +21,7 @@
 //! | low as soon as it has less than | 2 R | R, or 2 R |
 //! | not low any more, or from the start, once it has | 2 R + R / 4 | R + R / 4, or 2 R + R / 4 |
 //!
-//! The last half of the reserve is only for commits without entries, so that a log which went on
+//! The last half of the reserve is only for commits without commands, so that a log which went on
 //! against all advice can still be released.
 
 use std::io;
@@ -40,10 +40,24 @@ pub struct DiskSpace {
     /// free, when the log has filled its file and there is no room for a longer one, and with every
     /// refusal; false again only with a quarter more, so that it does not flicker.
     pub is_low: bool,
+    /// Bytes that have to be free for it not to be low any more, if the log stays as it is; 0 if
+    /// nobody knows or wants to know.
+    pub needed_bytes: u64,
+    /// Whether it is time to take no entries from anybody either: less is left for them than a
+    /// quarter of `disk_reserve_bytes`, beside the half of the reserve that they have to leave. What
+    /// is under way still finds room, and what else there is to write is not held up behind entries
+    /// that do not. False again once there is half as much.
+    pub is_full: bool,
 }
 
 /// Nobody knows or wants to know.
-const UNKNOWN: DiskSpace = DiskSpace { free_bytes: u64::MAX, reserve_bytes: 0, is_low: false };
+const UNKNOWN: DiskSpace = DiskSpace {
+    free_bytes: u64::MAX,
+    reserve_bytes: 0,
+    is_low: false,
+    needed_bytes: 0,
+    is_full: false,
+};
 
 /// Keeps an eye on the room of one store.
 #[derive(Debug)]
@@ -58,9 +72,10 @@ pub(crate) struct Space {
 /// What a commit does to the log in the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Effect {
-    /// It has entries.
+    /// It has commands.
     Grows,
-    /// It has none: it is small, or shortens the log. There is no other way out of a full disk.
+    /// It has none: it is small, or shortens the log, or is what replicas cannot agree without.
+    /// There is no other way out of a full disk.
     MakesRoom,
 }
 
@@ -165,8 +180,13 @@ impl Space {
     fn judge(&mut self, found: Found, used_bytes: u64) {
         let view = View { found, reserve: self.reserve_bytes, used_bytes };
         let is_low = if self.last.is_low { !view.is_ample() } else { view.is_low() };
-        let (free_bytes, reserve_bytes) = (view.free_bytes(), found.reserve_bytes);
-        self.last = DiskSpace { free_bytes, reserve_bytes, is_low };
+        self.last = DiskSpace {
+            free_bytes: view.free_bytes(),
+            reserve_bytes: found.reserve_bytes,
+            is_low,
+            needed_bytes: view.needed_bytes(),
+            is_full: view.is_full(self.last.is_full),
+        };
     }
 }
 
@@ -223,6 +243,20 @@ impl View {
             && (self.within() >= self.reserve + spare || self.beside_grown() >= two)
     }
 
+    /// What has to be free, counted as [`Self::free_bytes`] does, for it to be ample.
+    fn needed_bytes(&self) -> u64 {
+        let spare = self.reserve / 4;
+        let has_to_grow = self.within() < self.reserve + spare;
+        let growth = if has_to_grow { self.found.file_len.min(GROWTH_BYTES_MAX) } else { 0 };
+        (2 * self.reserve + spare + growth).saturating_sub(self.found.reserve_bytes)
+    }
+
+    /// Whether entries would soon be refused; with a quarter of the reserve to spare if `was_full`.
+    fn is_full(&self, was_full: bool) -> bool {
+        let quarter = self.reserve / 4;
+        self.free_to_grow() < if was_full { 4 * quarter } else { 3 * quarter }
+    }
+
     /// What there is for entries: if the file may not grow, no more than there is within it.
     fn free_to_grow(&self) -> u64 {
         if self.beside_grown() >= 2 * self.reserve {
@@ -245,6 +279,8 @@ fn is_full(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use redb::StorageBackend;
+
     use super::*;
     use crate::room::Disk;
     use crate::sim_disk::SimDisk;
@@ -292,7 +328,13 @@ mod tests {
         assert_eq!(space.look(0).unwrap().reserve_bytes, 0);
         disk.leave_free(18 * MIB);
         let whole = space.look(0).unwrap();
-        let expected = DiskSpace { free_bytes: 10 * MIB, reserve_bytes: 8 * MIB, is_low: false };
+        let expected = DiskSpace {
+            free_bytes: 10 * MIB,
+            reserve_bytes: 8 * MIB,
+            is_low: false,
+            needed_bytes: 10 * MIB,
+            is_full: false,
+        };
         assert_eq!(whole, expected);
     }
 
@@ -354,6 +396,38 @@ mod tests {
             View { found, reserve: 8 * MIB, used_bytes: 20 << 30 }.is_low()
         };
         assert!(grown((4 << 30) + 7 * MIB) && !grown((4 << 30) + 8 * MIB));
+    }
+
+    #[test]
+    fn the_disk_is_full_while_entries_have_a_quarter_of_the_reserve_left() {
+        let disk = SimDisk::new();
+        // A file that need not grow for a long time.
+        disk.set_len(64 * MIB).unwrap();
+        disk.leave_free(30 * MIB);
+        let mut space = space_on(&disk);
+        let mut is_full = |free| {
+            disk.leave_free(free);
+            space.look(0).unwrap().is_full
+        };
+        assert!(!is_full(30 * MIB) && !is_full(0), "there is the reserve");
+        disk.give_up_reserve().unwrap();
+        assert!(!is_full(6 * MIB));
+        assert!(is_full(6 * MIB - 1) && is_full(8 * MIB - 1));
+        assert!(!is_full(8 * MIB) && !is_full(6 * MIB));
+        // A file that may not grow has no more than is left within it.
+        assert!(!view(8, 0, 94).is_full(false) && view(8, 0, 95).is_full(false));
+        assert!(view(8, 0, 93).is_full(true) && !view(8, 0, 92).is_full(true));
+        assert!(!view(108, 0, 100).is_full(true), "this one may");
+    }
+
+    #[test]
+    fn what_is_needed_is_what_makes_the_disk_ample() {
+        for (holes, used) in [(0, 0), (50, 0), (0, 95), (20, 91)] {
+            let needed = view(0, holes, used).needed_bytes() / MIB;
+            let with = |free: u64| view(free + holes, holes, used);
+            assert!(with(needed).is_ample() && !with(needed - 1).is_ample(), "{holes} {used}");
+            assert_eq!(with(needed).free_bytes(), needed * MIB);
+        }
     }
 
     #[test]

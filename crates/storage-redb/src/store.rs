@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use codec::{GroupItem, Item, PageWriter, WriteBatch, checkpoint_len, item_len};
-use raft_core::Configuration;
+use raft_core::{Configuration, EntryRun, RunBody};
 use types::{BootId, ClusterId, GroupId, LogId, NodeId, StoreId};
 
 use crate::database::guarded;
@@ -541,9 +541,13 @@ impl Store {
     }
 }
 
-/// Whether there are entries among the items that were not in the log before.
+/// Whether there are commands among the items that were not in the log before. What a leader begins
+/// its term with and what changes a configuration is small, and no way out of a full disk may have
+/// to do without.
 fn effect(items: &[(Seat, &GroupItem)]) -> Effect {
-    let grows = items.iter().any(|(_, item)| matches!(item.item, Item::Append(_)));
+    let has_commands = |run: &EntryRun| matches!(run.body, RunBody::Commands(_));
+    let grows =
+        items.iter().any(|(_, item)| matches!(&item.item, Item::Append(run) if has_commands(run)));
     if grows { Effect::Grows } else { Effect::MakesRoom }
 }
 

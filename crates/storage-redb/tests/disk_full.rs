@@ -3,9 +3,11 @@
 
 mod common;
 
+use codec::Item;
 use common::{
     append, batch, configuration, create, fetch, hard_state, id, open_with, options, request,
 };
+use raft_core::RunBody;
 use storage_redb::sim_disk::SimDisk;
 use storage_redb::{OpenError, Store, StoreError, StoreOptions};
 use types::{GroupId, Term};
@@ -41,6 +43,22 @@ fn a_commit_that_finds_no_room_is_refused_before_anything_is_written() {
     disk.leave_free(40 * MIB);
     store.commit(&batch(&[append(1, 1, 1, &[&large])])).unwrap();
     assert_eq!(fetch(&store.reader(), request(1, 1, 1)).unwrap(), [large]);
+}
+
+#[test]
+fn what_a_leader_begins_its_term_with_needs_no_room_for_commands() {
+    let (disk, mut store) = store_with(0);
+    store.commit(&batch(&[hard_state(1, 1, None)])).unwrap();
+    disk.leave_free(MIB);
+    let refused = store.commit(&batch(&[append(1, 1, 1, &[b"x"])]));
+    assert!(matches!(refused, Err(StoreError::DiskFull { .. })), "{refused:?}");
+    let mut first = append(1, 1, 1, &[b""]);
+    let Item::Append(run) = &mut first.item else { panic!("{first:?}") };
+    run.body = RunBody::TermStart;
+    store.commit(&batch(&[first])).unwrap();
+    assert!(store.disk_space().is_full && store.disk_space().is_low);
+    disk.leave_free(40 * MIB);
+    assert!(!store.look_at_disk().unwrap().is_full);
 }
 
 #[test]
