@@ -159,9 +159,12 @@ impl Reply {
 const fn read_error(error: ProposeError) -> ReadError {
     match error {
         ProposeError::NotLeader { hint } => ReadError::NotLeader { hint },
+        // Reads need no room.
         ProposeError::NoLeader
         | ProposeError::Uncertain
-        | ProposeError::TransferInProgress { .. } => ReadError::NoLeader,
+        | ProposeError::TransferInProgress { .. }
+        | ProposeError::DiskFull { .. }
+        | ProposeError::MajorityFull => ReadError::NoLeader,
         ProposeError::Overloaded { budget } => ReadError::Overloaded { budget },
         ProposeError::UnknownVShard { vshard } => ReadError::UnknownVShard { vshard },
         ProposeError::UnknownGroup { group } => ReadError::UnknownGroup { group },
@@ -176,6 +179,8 @@ const fn transfer_error(error: ProposeError) -> TransferError {
         ProposeError::NotLeader { .. }
         | ProposeError::NoLeader
         | ProposeError::TransferInProgress { .. }
+        | ProposeError::DiskFull { .. }
+        | ProposeError::MajorityFull
         | ProposeError::TooLarge { .. }
         | ProposeError::UnknownVShard { .. }
         | ProposeError::UnknownGroup { .. }

@@ -1,4 +1,4 @@
-//! Whether the disk keeps up. The log writer says when it begins to wait for the disk; the workers,
+//! Whether the disk keeps up and has room. The log writer says when it begins to wait for the disk; the workers,
 //! which never wait for it, look at each tick how long that was ago.
 //!
 //! Invariants: `waits_since` is set exactly while the log writer is in a call to the store; that the
@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use multiraft::Fitness;
+use storage_redb::DiskSpace;
 
 use crate::clock::Clock;
+use crate::room_watch::{RoomWatch, Shortage};
 
 /// How fit a node is for leading groups, and why not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +23,18 @@ pub enum Health {
     Stalled {
         /// How long it has not answered.
         waited: Duration,
+    },
+    /// The disk is nearly full, or full: the node takes no commands in, and lets others lead if
+    /// they have room. Reads go on, and so does what is under way as far as there is room for it.
+    /// It goes on by itself once there is.
+    DiskFull {
+        /// Bytes that are free on the disk, without those that the log's file may still take within
+        /// its length.
+        free_bytes: u64,
+        /// Bytes that have to be free before commands are taken in again.
+        needed_bytes: u64,
+        /// Whether writes wait for room: nothing that they carry is acknowledged.
+        is_waiting: bool,
     },
     /// The engine has failed and does nothing any more.
     Failed,
@@ -36,16 +50,18 @@ pub(crate) struct DiskWatch {
     waits_since: AtomicU64,
     /// Whether it was logged that the disk stands still.
     is_told: AtomicBool,
+    pub(crate) room: RoomWatch,
 }
 
 /// The log writer does not wait for the disk.
 const NOT_WAITING: u64 = u64::MAX;
 
 impl DiskWatch {
-    /// A disk that nobody waits for; it stands still when that took `stall_ms` milliseconds.
-    pub(crate) const fn new(clock: Clock, stall_ms: u64) -> Self {
+    /// A disk that nobody waits for, with that room; it stands still when that took `stall_ms`
+    /// milliseconds.
+    pub(crate) fn new(clock: Clock, stall_ms: u64, space: DiskSpace) -> Self {
         let (waits_since, is_told) = (AtomicU64::new(NOT_WAITING), AtomicBool::new(false));
-        Self { clock, stall_ms, waits_since, is_told }
+        Self { clock, stall_ms, waits_since, is_told, room: RoomWatch::new(space) }
     }
 
     /// The log writer begins to wait for the disk.
@@ -77,9 +93,15 @@ impl DiskWatch {
 
     /// How the disk is.
     pub(crate) fn health(&self) -> Health {
-        self.stalled_ms().map_or(Health::Healthy, |waited_ms| Health::Stalled {
-            waited: Duration::from_millis(waited_ms),
-        })
+        if let Some(waited_ms) = self.stalled_ms() {
+            return Health::Stalled { waited: Duration::from_millis(waited_ms) };
+        }
+        match self.room.shortage() {
+            Some(Shortage { free_bytes, needed_bytes, is_waiting }) => {
+                Health::DiskFull { free_bytes, needed_bytes, is_waiting }
+            }
+            None => Health::Healthy,
+        }
     }
 
     /// How long the disk has stood still, if it does.
@@ -97,7 +119,14 @@ mod tests {
     use super::*;
 
     fn watch(stall_ms: u64) -> DiskWatch {
-        DiskWatch::new(Clock::start(Duration::from_millis(50)), stall_ms)
+        let space = DiskSpace {
+            free_bytes: u64::MAX,
+            reserve_bytes: 0,
+            is_low: false,
+            needed_bytes: 0,
+            is_full: false,
+        };
+        DiskWatch::new(Clock::start(Duration::from_millis(50)), stall_ms, space)
     }
 
     #[test]

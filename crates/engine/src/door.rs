@@ -14,6 +14,7 @@ use types::{BootId, NodeId, StoreId};
 
 use crate::assignment::thread_of;
 use crate::budget::{Budget, Permit};
+use crate::disk_watch::DiskWatch;
 use crate::failure::{Alarm, EngineState};
 use crate::leaders::Leaders;
 use crate::log_writer::LogGauge;
@@ -30,6 +31,7 @@ pub(crate) struct LinkDoor {
     pub(crate) budget: Arc<Budget>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) gauge: Arc<LogGauge>,
+    pub(crate) disk: Arc<DiskWatch>,
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) counts: Arc<DoorCounts>,
     pub(crate) leaders: Arc<Leaders>,
@@ -42,7 +44,7 @@ pub(crate) struct DoorCounts {
     pub(crate) unreadable: AtomicU64,
     /// Frames for which there was no room.
     pub(crate) overrun: AtomicU64,
-    /// Appends for which the log writer was too far behind.
+    /// Appends for which the log writer was too far behind, or the disk had no room.
     pub(crate) appends_refused: AtomicU64,
 }
 
@@ -64,7 +66,8 @@ impl LinkDoor {
         };
         match decode_frame(body, &self.frame_limits) {
             Ok(mut messages) => {
-                if matches!(way, Way::From(_)) && self.gauge.is_behind() {
+                let takes_entries = !self.gauge.is_behind() && !self.disk.room.is_closed();
+                if matches!(way, Way::From(_)) && !takes_entries {
                     self.refuse_appends(&mut messages);
                 }
                 self.hand_out(way, messages, &Arc::new(permit));
@@ -155,12 +158,16 @@ impl Events for LinkDoor {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use codec::encode_frame;
     use raft_core::{EntryRun, Message, RunBody};
+    use storage_redb::DiskSpace;
     use types::{Generation, GroupId, LogId, LogIndex, ReplicaId, Term};
 
     use super::*;
     use crate::EngineLimits;
+    use crate::clock::Clock;
     use crate::queue::{Receiver, queue};
 
     const PEER: NodeId = NodeId(2);
@@ -171,7 +178,13 @@ mod tests {
         log: Receiver<LogJob>,
     }
 
+    fn space(is_full: bool) -> DiskSpace {
+        let (free_bytes, reserve_bytes, needed_bytes) = (1, 1, 1);
+        DiskSpace { free_bytes, reserve_bytes, is_low: is_full, needed_bytes, is_full }
+    }
+
     fn hall(workers: usize, frame_bytes_max: usize) -> Hall {
+        let clock = Clock::start(Duration::from_millis(50));
         let limits = EngineLimits::default();
         let (senders, receivers) = (0..workers).map(|_| queue()).unzip();
         let (log, log_end) = queue();
@@ -182,6 +195,7 @@ mod tests {
             budget: Budget::new("b", frame_bytes_max),
             peers: Arc::new(Peers::new(NodeId(1), &[].into())),
             gauge: Arc::new(LogGauge::new(0, &limits)),
+            disk: Arc::new(DiskWatch::new(clock, 1000, space(false))),
             alarm: Arc::new(Alarm::new()),
             counts: Arc::default(),
             leaders: Leaders::new(NodeId(1), vec![NodeId(1), PEER], 1),
@@ -257,6 +271,18 @@ mod tests {
         // What this node itself could not send concerns no disk.
         hall.door.dropped(PEER, frame);
         assert_eq!(groups_of(&hall.workers[0].recv()).len(), 3);
+    }
+
+    #[test]
+    fn entries_are_refused_while_the_disk_is_full() {
+        let mut hall = hall(1, 1 << 20);
+        let frame = encode_frame(&[append(1), heartbeat(2)]);
+        hall.door.disk.room.found(space(true), None);
+        hall.door.frame(PEER, frame.clone());
+        assert_eq!(groups_of(&hall.workers[0].recv()), [2]);
+        hall.door.disk.room.found(space(false), None);
+        hall.door.frame(PEER, frame);
+        assert_eq!(groups_of(&hall.workers[0].recv()), [2, 1]);
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::messages::{ApplyJob, Fact, LogJob, ReadJob, Request};
 use crate::peers::Peers;
 use crate::planted::Planted;
 use crate::queue::{Sender, Unsent};
+use crate::room_watch::Shortage;
 use crate::shutdown::{ShutdownError, ShutdownLimits, Threads};
 use crate::{ProposeError, ReadError, TransferError};
 
@@ -94,6 +95,7 @@ impl Engine {
         let group = inner.group_of(vshard).ok_or(ProposeError::UnknownVShard { vshard })?;
         let routed = Some((vshard, inner.routing.epoch()));
         inner.check_size(&EntryHeader { routed, session: None }, &data)?;
+        inner.check_room(group)?;
         let (reply, answer) = inner.one(&data)?;
         inner.ask(group, Request::Propose(Proposal { vshard, data, reply }))?;
         // An answer that never comes was lost after the command was taken.
@@ -128,6 +130,7 @@ impl Engine {
         let inner = &*self.inner;
         inner.check_open()?;
         inner.check_size(&EntryHeader::default(), &data)?;
+        inner.check_room(group)?;
         let (reply, answer) = inner.one(&data)?;
         inner.ask(group, Request::ProposeToGroup(group, data, reply))?;
         answer.await.unwrap_or(Err(ProposeError::Uncertain))
@@ -269,6 +272,17 @@ impl Inner {
         Ok(())
     }
 
+    /// Whether the disk has room for the group's commands, if it is led here. Who does not lead says
+    /// so instead: a redirect helps.
+    fn check_room(&self, group: GroupId) -> Result<(), ProposeError> {
+        match self.disk.room.shortage() {
+            Some(Shortage { free_bytes, needed_bytes, .. }) if self.leaders.view(group).is_self => {
+                Err(ProposeError::DiskFull { free_bytes, needed_bytes })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn group_of(&self, vshard: VShardId) -> Option<GroupId> {
         self.routing.group_of(vshard)
     }
@@ -343,6 +357,7 @@ impl Inner {
         let group = self.group_of(vshard).ok_or(ProposeError::UnknownVShard { vshard })?;
         let routed = Some((vshard, self.routing.epoch()));
         self.check_size(&EntryHeader { routed, session: None }, data)?;
+        self.check_room(group)?;
         let left = room.checked_sub(data.len() + ENTRY_CHARGE);
         *room = left.ok_or(ProposeError::Overloaded { budget: self.proposals.name() })?;
         Ok(group)

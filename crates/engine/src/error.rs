@@ -34,6 +34,25 @@ pub enum ProposeError {
         /// The node that is to lead.
         to: Option<NodeId>,
     },
+    /// *Retry later*: this node leads the group and its disk has no room for more. Nothing was
+    /// begun. An operator makes room; then, or once a node with room leads, it goes on by itself.
+    #[error(
+        "the disk of this node is full: {free_bytes} bytes are free, {needed_bytes} are needed; \
+         nothing was begun, try again when there is room"
+    )]
+    DiskFull {
+        /// Bytes that are free on the disk.
+        free_bytes: u64,
+        /// Bytes that have to be free before commands are taken in again.
+        needed_bytes: u64,
+    },
+    /// *Retry later*: this node has room, but too few of the group's other replicas have: what it
+    /// took in would wait for them. Nothing was begun.
+    #[error(
+        "the disks of a majority of the group are full: nothing was begun, try again when there \
+         is room"
+    )]
+    MajorityFull,
     /// *Give up*: no entry may be so large.
     #[error("the entry has {bytes} bytes, at most {bytes_max} are allowed")]
     TooLarge {

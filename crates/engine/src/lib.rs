@@ -110,6 +110,12 @@
 //! step down from all its groups; it votes and acknowledges once its disk permits, and may lead again
 //! when the write has come back. [`EngineStatus::health`] and the log say so.
 //!
+//! Neither is a full disk. From the moment it is nearly full, commands are refused with
+//! [`ProposeError::DiskFull`]; reads go on. A write that finds no room is kept, with what comes after
+//! it, and tried again until it does: nothing that it carries is reported durable before. Entries of
+//! peers are turned away meanwhile, so that votes are not held up behind them, and the peers repeat
+//! them.
+//!
 //! # Identities
 //!
 //! A peer is remembered in the store by its store and boot once both sides have accepted each other;
@@ -123,7 +129,8 @@
 //! - `builder`, `start`, `wiring`: how it begins. `shutdown`, `failure`, `threads`: how it ends.
 //! - `worker`, `inbox`, `messages`: the turn on a thread. `log_writer`, `apply`, `log_reader`: whom
 //!   it hands things to. `door`, `peers`: where the link comes in.
-//! - `state_machine`: what a user brings. `disk_watch`: whether the disk keeps up. `limits`, `clock`, `assignment`: what all rely on.
+//! - `state_machine`: what a user brings. `disk_watch`, `room_watch`: how the disk
+//!   is. `limits`, `clock`, `assignment`: what all rely on.
 //! - `planted`: bugs on purpose, for the tests that have to find them; in no other build.
 //!
 //! Left out so far: guards on calls, membership changes, splits, snapshots.
@@ -149,6 +156,7 @@ mod messages;
 mod peers;
 mod planted;
 mod queue;
+mod room_watch;
 mod shutdown;
 mod start;
 mod state_machine;

@@ -61,6 +61,11 @@ pub struct RawEngineLimits {
     /// that died. Too small: a disk that is only busy costs elections. Too large: whoever writes to
     /// groups led here waits as long.
     pub disk_stall_ms: u64,
+    /// How often to look how much room the disk has while nothing is written, and how long a write
+    /// that found none waits at most before it is tried again; milliseconds, default 1,000, 10 to
+    /// 60,000. Too small: the log writer is busy for nothing. Too large: others learn late that
+    /// this node had better not lead, and clients that there is room again.
+    pub disk_look_ms: u64,
     /// What one turn of a worker takes in before it hands on what follows. Default 8 MiB, at least
     /// 64 KiB. Too small: commits and frames carry little. Too large: the first of a turn waits for
     /// the last.
@@ -83,6 +88,7 @@ impl Default for RawEngineLimits {
             inbox_calls_max: 8 * KIB,
             log_bytes_max: 8 << 30,
             disk_stall_ms: 1000,
+            disk_look_ms: 1000,
             turn_bytes_max: 8 * MIB,
         }
     }
@@ -136,6 +142,10 @@ const ENVELOPE_BYTES: usize = KIB;
 const DISK_STALL_MS_MIN: u64 = 10;
 const DISK_STALL_MS_MAX: u64 = 600_000;
 
+/// Between these a disk may be looked at.
+const DISK_LOOK_MS_MIN: u64 = 10;
+const DISK_LOOK_MS_MAX: u64 = 60_000;
+
 impl EngineLimits {
     /// Checks the limits together.
     ///
@@ -182,15 +192,26 @@ impl EngineLimits {
             let why = "an empty log takes nearly as much";
             return Err(LimitsError::TooSmall { field: "log_bytes_max", found, least, why });
         }
-        let stall = ("disk_stall_ms", raw.disk_stall_ms);
-        if stall.1 < DISK_STALL_MS_MIN {
-            let ((field, found), least) = (stall, DISK_STALL_MS_MIN);
-            let why = "disks that work take longer at times";
-            return Err(LimitsError::TooSmall { field, found, least, why });
-        }
-        if stall.1 > DISK_STALL_MS_MAX {
-            let ((field, found), most) = (stall, DISK_STALL_MS_MAX);
-            return Err(LimitsError::TooLarge { field, found, most });
+        let times = [
+            (
+                ("disk_stall_ms", raw.disk_stall_ms),
+                DISK_STALL_MS_MIN..=DISK_STALL_MS_MAX,
+                "disks that work take longer at times",
+            ),
+            (
+                ("disk_look_ms", raw.disk_look_ms),
+                DISK_LOOK_MS_MIN..=DISK_LOOK_MS_MAX,
+                "the log writer would do little else",
+            ),
+        ];
+        for ((field, found), range, why) in times {
+            let (least, most) = range.into_inner();
+            if found < least {
+                return Err(LimitsError::TooSmall { field, found, least, why });
+            }
+            if found > most {
+                return Err(LimitsError::TooLarge { field, found, most });
+            }
         }
         Ok(Self { raw })
     }
@@ -284,6 +305,9 @@ mod tests {
         assert_eq!(refused(wrong), "inbox_calls_max");
         for disk_stall_ms in [9, 600_001] {
             assert_eq!(refused(RawEngineLimits { disk_stall_ms, ..raw }), "disk_stall_ms");
+        }
+        for disk_look_ms in [9, 60_001] {
+            assert_eq!(refused(RawEngineLimits { disk_look_ms, ..raw }), "disk_look_ms");
         }
         let wrong = EngineLimits::new(RawEngineLimits { proposal_bytes_max: 5, ..raw });
         assert_eq!(

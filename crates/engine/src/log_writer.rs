@@ -4,12 +4,18 @@
 //! one, for all workers together. So a commit carries as much as the disk is slow, and nobody waits
 //! for anything but the disk.
 //!
+//! A full disk is a pause: what finds no room is kept, with all that comes after it, and tried again
+//! now and then until it does. Meanwhile the log writer tidies the log up, which may make room, and
+//! it looks at the disk when there is nothing to write too, so that everybody knows in time.
+//!
 //! Invariants: what a worker handed over first is reported to it first; nothing is reported that is
-//! not durable; after the first error nothing is written or reported any more; whoever watches the
-//! disk knows of every call that waits for it.
+//! not durable; after the first error but a full disk nothing is written or reported any more;
+//! whoever watches the disk knows of every call that waits for it, and of every write that waits
+//! for room.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use codec::{Item, WriteBatch};
 use multiraft::BatchTicket;
@@ -23,6 +29,7 @@ use crate::messages::{Fact, LogJob};
 use crate::peers::Incarnation;
 use crate::planted::Planted;
 use crate::queue::{Receiver, Sender};
+use crate::room_watch::Refused;
 
 /// How large the log is and how much waits to be written, for the doors.
 #[derive(Debug)]
@@ -112,26 +119,35 @@ pub(crate) struct LogWriter {
     pub(crate) disk: Arc<DiskWatch>,
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) planted: Planted,
+    /// How often it looks at the disk if nothing is written, and how long it waits at most before
+    /// it tries again what found no room.
+    pub(crate) look_every: Duration,
 }
 
 /// What goes into one commit; its memory serves again.
 #[derive(Default)]
 struct Filling {
     batches: Vec<WriteBatch>,
-    /// Of each batch: whose it is, and how it is reported.
-    tickets: Vec<(usize, BatchTicket)>,
-    bytes: usize,
+    tickets: Vec<Receipt>,
     met: Vec<(NodeId, Incarnation)>,
+    /// Why the first of it was not written when it was tried last.
+    refused: Option<Refused>,
     must_stop: bool,
+}
+
+/// Whose a batch is, how it is reported, and what it counts for while it waits.
+struct Receipt {
+    worker: usize,
+    ticket: BatchTicket,
+    bytes: usize,
 }
 
 impl Filling {
     fn take(&mut self, job: LogJob) {
         match job {
             LogJob::Write { worker, ticket, batch, bytes } => {
-                self.bytes += bytes;
                 self.batches.push(batch);
-                self.tickets.push((worker, ticket));
+                self.tickets.push(Receipt { worker, ticket, bytes });
             }
             LogJob::Remember(node, incarnation) => self.met.push((node, incarnation)),
             LogJob::Stop => self.must_stop = true,
@@ -143,55 +159,132 @@ impl LogWriter {
     /// Writes until it is told to stop or the store fails.
     pub(crate) fn run(mut self) {
         let mut filling = Filling::default();
+        let mut pause = PAUSE_MIN;
+        // What was found when the store was opened may be old already.
+        let mut look_at = Instant::now();
         loop {
-            let mut next = Some(self.jobs.recv());
+            let mut next = self.jobs.recv_until(look_at);
             // What comes while this is taken waits for the next commit.
             while let Some(job) = next {
                 filling.take(job);
                 next = self.jobs.recv_taken();
             }
-            if let Err(error) = self.write(&mut filling) {
+            let now = Instant::now();
+            if now < look_at && filling.refused.is_some() && !filling.must_stop {
+                continue;
+            }
+            let written = if now < look_at { Ok(()) } else { self.look() };
+            if let Err(error) = written.and_then(|()| self.write(&mut filling)) {
                 return self.alarm.raise(Failure::Store { reason: error.to_string() });
             }
             if filling.must_stop {
-                return;
+                return self.end(&filling);
+            }
+            if filling.refused.is_some() {
+                look_at = Instant::now() + pause.min(self.look_every);
+                pause = (2 * pause).min(self.look_every);
+            } else {
+                pause = PAUSE_MIN;
+                look_at = if now < look_at { look_at } else { now + self.look_every };
             }
         }
     }
 
+    /// Looks how much room there is. On a disk that is low it also lets the store delete what is
+    /// dead in the log, a part at a time, which is how the log gets smaller when nobody writes.
+    fn look(&mut self) -> Result<(), StoreError> {
+        self.disk.begin();
+        if self.store.look_at_disk()?.is_low {
+            match self.store.commit(&[]) {
+                Ok(()) | Err(StoreError::DiskFull { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.disk.end();
+        Ok(())
+    }
+
+    /// Makes durable what was taken, in its order, as far as there is room.
     fn write(&mut self, filling: &mut Filling) -> Result<(), StoreError> {
-        if !filling.batches.is_empty() {
-            if self.planted.persisted_before_commit() {
-                self.report(filling);
+        let written = self.write_batches(filling).and_then(|()| self.remember_met(filling));
+        let refused = match written {
+            Ok(()) => None,
+            Err(StoreError::DiskFull { needed, free }) => {
+                self.disk.end();
+                self.disk.room.refused();
+                Some(Refused { free_bytes: free, needed_bytes: needed })
             }
-            self.disk.begin();
-            self.store.commit(&filling.batches)?;
-            self.disk.end();
-            self.gauge.commits.fetch_add(1, Ordering::Relaxed);
-            self.report(filling);
-            filling.batches.clear();
-            self.gauge.written(std::mem::take(&mut filling.bytes));
-        }
-        for (node, Incarnation { store, boot }) in filling.met.drain(..) {
-            self.disk.begin();
-            self.store.remember_peer(node, store, boot)?;
-            self.disk.end();
-            for worker in &self.facts {
-                let _ = worker.send(Fact::PeerStore(node, store));
-            }
-        }
+            Err(error) => return Err(error),
+        };
+        filling.refused = refused;
+        self.disk.room.found(self.store.disk_space(), refused);
         self.gauge.set(self.store.log_bytes());
         Ok(())
     }
 
-    /// Tells the workers that their batches are durable.
-    fn report(&self, filling: &mut Filling) {
-        for (worker, ticket) in filling.tickets.drain(..) {
+    fn write_batches(&mut self, filling: &mut Filling) -> Result<(), StoreError> {
+        // What waits for room is tried by itself first.
+        let mut count = if filling.refused.is_some() { 1 } else { filling.batches.len() };
+        while !filling.batches.is_empty() {
+            if self.planted.persisted_before_commit() {
+                self.report(filling, count);
+            }
+            self.disk.begin();
+            match self.store.commit(&filling.batches[..count]) {
+                Ok(()) => {}
+                // The first of them may find room by themselves, those without commands above all.
+                Err(StoreError::DiskFull { .. }) if count > 1 => {
+                    count /= 2;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            self.disk.end();
+            self.gauge.commits.fetch_add(1, Ordering::Relaxed);
+            if !self.planted.persisted_before_commit() {
+                self.report(filling, count);
+            }
+            filling.batches.drain(..count);
+            let bytes = filling.tickets.drain(..count).map(|receipt| receipt.bytes).sum();
+            self.gauge.written(bytes);
+            count = filling.batches.len();
+        }
+        Ok(())
+    }
+
+    fn remember_met(&mut self, filling: &mut Filling) -> Result<(), StoreError> {
+        while let Some((node, Incarnation { store, boot })) = filling.met.first().copied() {
+            self.disk.begin();
+            self.store.remember_peer(node, store, boot)?;
+            self.disk.end();
+            filling.met.remove(0);
+            for worker in &self.facts {
+                let _ = worker.send(Fact::PeerStore(node, store));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the workers that the first `count` batches are durable.
+    fn report(&self, filling: &Filling, count: usize) {
+        for Receipt { worker, ticket, .. } in &filling.tickets[..count] {
             // A worker that has ended does not want to know.
-            let _ = self.facts[worker].send(Fact::Persisted(ticket));
+            let _ = self.facts[*worker].send(Fact::Persisted(*ticket));
+        }
+    }
+
+    /// What still waits for room is given up: nobody was told that it was written, and the workers,
+    /// which have ended, have told whoever waited for it that its outcome is unknown.
+    fn end(&self, filling: &Filling) {
+        let batches = filling.batches.len();
+        if batches > 0 {
+            tracing::warn!(batches, "the disk is full: what waited for room is not written");
         }
     }
 }
+
+/// How long what found no room waits at first; doubled each time.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {

@@ -138,6 +138,19 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// Waits for the oldest item, but not beyond `deadline`; for a queue with a bell of its own.
+    pub(crate) fn recv_until(&mut self, deadline: Instant) -> Option<T> {
+        loop {
+            if let Some(item) = self.try_recv() {
+                return Some(item);
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+            self.queue.bell.wait(Some(deadline));
+        }
+    }
+
     /// The next of those that came before the last one was received: at some point there is none,
     /// however fast others send.
     pub(crate) fn recv_taken(&mut self) -> Option<T> {
@@ -249,6 +262,19 @@ mod tests {
             scope.spawn(|| (0..1000).for_each(|_| texts.send("x").unwrap()));
         });
         assert_eq!(sleeper.join().unwrap(), (1000, 1000));
+    }
+
+    #[test]
+    fn whoever_waits_for_an_item_gets_it_or_his_deadline() {
+        let (sender, mut receiver) = queue();
+        sender.send(7).unwrap();
+        assert_eq!(receiver.recv_until(Instant::now()), Some(7));
+        let soon = Instant::now() + Duration::from_millis(1);
+        assert_eq!(receiver.recv_until(soon), None);
+        assert!(Instant::now() >= soon);
+        let sender = thread::spawn(move || sender.send(8).unwrap());
+        assert_eq!(receiver.recv_until(Instant::now() + Duration::from_secs(30)), Some(8));
+        sender.join().unwrap();
     }
 
     #[test]

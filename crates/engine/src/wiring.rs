@@ -135,6 +135,7 @@ impl Plan {
         let peers = Arc::new(Peers::new(self.node, store.peers()));
         let counts = Arc::new(DoorCounts::default());
         let gauge = Arc::new(LogGauge::new(store.log_bytes(), &self.limits));
+        let disk = Arc::new(DiskWatch::new(clock, raw.disk_stall_ms, store.disk_space()));
         let nodes = self.routing.nodes().to_vec();
         let leaders = Leaders::new(self.node, nodes, self.routing.group_count());
         let events = Arc::new(LinkDoor {
@@ -145,6 +146,7 @@ impl Plan {
             budget: Budget::new("inbox_frame_bytes_max", raw.inbox_frame_bytes_max),
             peers: peers.clone(),
             gauge: gauge.clone(),
+            disk: disk.clone(),
             alarm: alarm.clone(),
             counts: counts.clone(),
         });
@@ -178,7 +180,7 @@ impl Plan {
             leaders,
             alarm,
             gauge,
-            disk: Arc::new(DiskWatch::new(clock, raw.disk_stall_ms)),
+            disk,
             peers,
             counts,
             proposals: Budget::new("proposal_bytes_max", raw.proposal_bytes_max),
@@ -247,6 +249,7 @@ fn spawn_others<G: Group>(
         disk: inner.disk.clone(),
         alarm: inner.alarm.clone(),
         planted: inner.planted,
+        look_every: Duration::from_millis(inner.limits.raw().disk_look_ms),
     };
     spawn("mr-log-writer".to_owned(), Box::new(move || writer.run()))?;
     Ok(threads)

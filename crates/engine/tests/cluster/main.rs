@@ -5,6 +5,7 @@
 
 mod ending;
 mod failing;
+mod full;
 mod identities;
 mod overload;
 mod serving;

@@ -334,6 +334,14 @@ fn write_refusal(error: WriteError) -> Reply {
     match error {
         WriteError::NotLeader => no_leader(),
         WriteError::Overloaded { budget } => survey::overloaded(budget),
+        // Redis's word for a disk that takes no writes: no client sends again by itself.
+        WriteError::DiskFull { free_bytes, needed_bytes } => Reply::error(format!(
+            "MISCONF the disk is full, nothing was done: {free_bytes} bytes are free, \
+             {needed_bytes} are needed"
+        )),
+        WriteError::MajorityFull => {
+            Reply::error("MISCONF the disks of a majority of the group are full, nothing was done")
+        }
         WriteError::TooLarge { bytes, bytes_max } => Reply::error(format!(
             "ERR the command takes {bytes} bytes in the log, the limit is {bytes_max}"
         )),

@@ -180,6 +180,14 @@ async fn failures_tell_what_is_known() {
             WriteError::TooLarge { bytes: 9, bytes_max: 8 },
             "-ERR the command takes 9 bytes in the log, the limit is 8",
         ),
+        (
+            WriteError::DiskFull { free_bytes: 5, needed_bytes: 7 },
+            "-MISCONF the disk is full, nothing was done: 5 bytes are free, 7 are needed",
+        ),
+        (
+            WriteError::MajorityFull,
+            "-MISCONF the disks of a majority of the group are full, nothing was done",
+        ),
         (WriteError::Stopped, "-CLUSTERDOWN The node is stopping"),
     ];
     for (error, expected) in cases {
@@ -187,7 +195,7 @@ async fn failures_tell_what_is_known() {
         assert_eq!(bench.one("SET k v").await, expected);
         assert_eq!(bench.one("EXISTS k").await, ":0");
     }
-    assert_eq!(bench.fake.proposed(), [1; 4], "none of them is tried again");
+    assert_eq!(bench.fake.proposed(), [1; 6], "none of them is tried again");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use types::{ClusterId, GroupId, NodeId, VShardId};
 
 use super::clients::Seat;
-use super::replication::{LeaderView, Promise, ReadError, Replication, WriteError};
+use super::replication::{DiskHealth, LeaderView, Promise, ReadError, Replication, WriteError};
 use super::service::{ClientLimits, Service, Session};
 use super::topology::{Member, Topology};
 use crate::data::{Applier, Keyspaces};
@@ -38,6 +38,7 @@ struct State {
     proposed: Vec<usize>,
     /// How many permits to read were asked for.
     permits: usize,
+    disk: DiskHealth,
     /// While set, writes do not come to an end.
     held: watch::Receiver<bool>,
 }
@@ -62,6 +63,11 @@ impl Fake {
         self.state.lock().failures = failures.iter().rev().copied().collect();
     }
 
+    /// How the disk is from now on.
+    pub(crate) fn set_disk(&self, disk: DiskHealth) {
+        self.state.lock().disk = disk;
+    }
+
     /// Holds writes back until the sender says false.
     pub(crate) fn hold(&self) -> watch::Sender<bool> {
         let (hold, held) = watch::channel(true);
@@ -83,6 +89,10 @@ impl Fake {
 impl Replication for Fake {
     fn leader(&self, group: GroupId) -> LeaderView {
         self.state.lock().leaders.get(&group).copied().unwrap_or_default()
+    }
+
+    fn disk(&self) -> DiskHealth {
+        self.state.lock().disk
     }
 
     fn leaders_changed(&self) -> Promise<()> {
@@ -138,6 +148,7 @@ pub(crate) fn service(limits: ClientLimits) -> (Arc<Service>, Arc<Fake>) {
         failures: Vec::new(),
         proposed: Vec::new(),
         permits: 0,
+        disk: DiskHealth::Ok,
         held: watch::channel(false).1,
     };
     let fake = Arc::new(Fake {

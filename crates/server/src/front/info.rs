@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use super::replication::DiskHealth;
 use super::service::{Ask, Service};
 use crate::REDIS_VERSION;
 use crate::data::glob;
@@ -93,14 +94,15 @@ fn resident_bytes() -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-fn persistence(_: &Service, lines: &mut Lines) {
+fn persistence(service: &Service, lines: &mut Lines) {
     // Every acknowledged write is durable; the names are those of Redis's append-only file.
     lines.field("loading", 0);
     lines.field("async_loading", 0);
     lines.field("rdb_bgsave_in_progress", 0);
     lines.field("aof_enabled", 1);
     lines.field("aof_rewrite_in_progress", 0);
-    lines.field("aof_last_write_status", "ok");
+    let is_ok = service.replication.disk() == DiskHealth::Ok;
+    lines.field("aof_last_write_status", if is_ok { "ok" } else { "err" });
 }
 
 fn stats(service: &Service, lines: &mut Lines) {
@@ -143,6 +145,16 @@ fn multiraft(service: &Service, lines: &mut Lines) {
     lines.field("groups", topology.table.group_count());
     lines.field("groups_led", service.led().count());
     lines.field("groups_leaderless", service.leaderless());
+    match service.replication.disk() {
+        DiskHealth::Ok => lines.field("disk", "ok"),
+        DiskHealth::Stalled => lines.field("disk", "stalled"),
+        DiskHealth::Failed => lines.field("disk", "failed"),
+        DiskHealth::Full { free_bytes, needed_bytes, is_waiting } => {
+            lines.field("disk", if is_waiting { "full-writes-wait" } else { "full" });
+            lines.field("disk_free_bytes", free_bytes);
+            lines.field("disk_needed_bytes", needed_bytes);
+        }
+    }
 }
 
 /// `CONFIG GET pattern [pattern ...]`

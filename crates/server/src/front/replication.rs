@@ -33,6 +33,15 @@ pub enum WriteError {
         /// Which budget.
         budget: &'static str,
     },
+    /// The disk of this node, which leads, is full. Nothing was written: ask when there is room.
+    DiskFull {
+        /// Bytes that are free on it.
+        free_bytes: u64,
+        /// Bytes that have to be free.
+        needed_bytes: u64,
+    },
+    /// The disks of a majority of the group are full. Nothing was written: ask when there is room.
+    MajorityFull,
     /// The entry is larger than entries may be. Nothing was written, and asking again is in vain.
     TooLarge {
         /// How large it is, in bytes.
@@ -60,10 +69,34 @@ pub enum ReadError {
     Stopped,
 }
 
+/// How the node's disk is, for INFO.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum DiskHealth {
+    /// It takes writes.
+    #[default]
+    Ok,
+    /// It does not answer.
+    Stalled,
+    /// It has too little room for new writes.
+    Full {
+        /// Bytes that are free on it.
+        free_bytes: u64,
+        /// Bytes that have to be free.
+        needed_bytes: u64,
+        /// Whether writes wait for room.
+        is_waiting: bool,
+    },
+    /// It failed, or something else did: the node is ending.
+    Failed,
+}
+
 /// What the engine does for us.
 pub trait Replication: Send + Sync {
     /// Who leads a group. Cheap: every command asks.
     fn leader(&self, group: GroupId) -> LeaderView;
+
+    /// How the node's disk is.
+    fn disk(&self) -> DiskHealth;
 
     /// Comes true when any group's leader changes after this call.
     fn leaders_changed(&self) -> Promise<()>;

@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::fake::{self, Fake, ME, OTHER};
+use super::replication::DiskHealth;
 use super::service::{ClientLimits, Service, Session};
 use crate::resp::{Protocol, Reply, Request, decode};
 use bytes::BytesMut;
@@ -250,4 +251,22 @@ fn info_has_what_tools_look_for() {
     bench.ask("HELLO 3");
     assert!(bench.ask("INFO cluster").contains(" txt:# Cluster cluster_enabled:1"));
     assert_eq!(bench.session.protocol, Protocol::Resp3);
+}
+
+#[test]
+fn info_says_how_the_disk_is() {
+    let mut bench = Bench::new();
+    let full = |is_waiting| DiskHealth::Full { free_bytes: 5, needed_bytes: 7, is_waiting };
+    for (disk, status, fields) in [
+        (DiskHealth::Ok, "ok", "disk:ok\r\n"),
+        (full(false), "err", "disk:full\r\ndisk_free_bytes:5\r\ndisk_needed_bytes:7\r\n"),
+        (full(true), "err", "disk:full-writes-wait\r\n"),
+        (DiskHealth::Stalled, "err", "disk:stalled\r\n"),
+        (DiskHealth::Failed, "err", "disk:failed\r\n"),
+    ] {
+        bench.fake.set_disk(disk);
+        let info = bench.text("INFO");
+        assert!(info.contains(&format!("aof_last_write_status:{status}\r\n")), "{info}");
+        assert!(info.contains(fields), "{info}");
+    }
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{ApplyEntries, Engine, Group, GroupSpec, OpenError, ProposeError, StateMachine};
+use engine::{
+    ApplyEntries, Engine, Group, GroupSpec, Health, OpenError, ProposeError, StateMachine,
+};
 use types::{GroupId, LogIndex, VShardId};
 
 use crate::data::{Applier, Keyspaces};
-use crate::front::replication::Promise;
+use crate::front::replication::{DiskHealth, Promise};
 use crate::front::{LeaderView, ReadError, Replication, WriteError};
 
 /// The keys of all groups, as the engine sees them. They live in memory and come back from the
@@ -59,6 +61,17 @@ impl Replication for EngineReplication {
         LeaderView { node: view.leader, is_self: view.is_self, is_fresh: view.is_fresh }
     }
 
+    fn disk(&self) -> DiskHealth {
+        match self.engine.health() {
+            Health::Healthy => DiskHealth::Ok,
+            Health::Stalled { .. } => DiskHealth::Stalled,
+            Health::DiskFull { free_bytes, needed_bytes, is_waiting } => {
+                DiskHealth::Full { free_bytes, needed_bytes, is_waiting }
+            }
+            Health::Failed => DiskHealth::Failed,
+        }
+    }
+
     fn leaders_changed(&self) -> Promise<()> {
         let mut watch = self.engine.watch_leaders();
         Box::pin(async move { watch.changed().await })
@@ -100,6 +113,10 @@ const fn write_error(error: ProposeError) -> WriteError {
         | ProposeError::UnknownVShard { .. }
         | ProposeError::UnknownGroup { .. } => WriteError::NotLeader,
         ProposeError::Overloaded { budget } => WriteError::Overloaded { budget },
+        ProposeError::DiskFull { free_bytes, needed_bytes } => {
+            WriteError::DiskFull { free_bytes, needed_bytes }
+        }
+        ProposeError::MajorityFull => WriteError::MajorityFull,
         ProposeError::TooLarge { bytes, bytes_max } => WriteError::TooLarge { bytes, bytes_max },
         ProposeError::Uncertain => WriteError::Uncertain,
         ProposeError::Stopped => WriteError::Stopped,

@@ -18,7 +18,8 @@ use crate::random::Random;
 const HOPS_MAX: usize = 12;
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// Errors after which the command was certainly not done.
-const REFUSALS: [&str; 5] = ["CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN", "OVERLOADED"];
+const REFUSALS: [&str; 6] =
+    ["CLUSTERDOWN", "TRYAGAIN", "LOADING", "MASTERDOWN", "OVERLOADED", "MISCONF"];
 
 /// The time that all histories of a run are taken down by.
 #[derive(Clone, Copy, Debug)]
