@@ -4,7 +4,7 @@
 //! command means. All values are drawn byte by byte in `docs/format.md`.
 //!
 //! - `envelope`, `item`: what is encoded, as values.
-//! - `frame`, `message`: what nodes send each other.
+//! - `frame`, `message`, `notice`: what nodes send each other.
 //! - `record`, `stored_item`: the log's records and their items.
 //! - `checkpoint`: the log's checkpoint pages.
 //! - `run`: a run of entries, the same bytes in frames and records.
@@ -25,6 +25,7 @@ mod envelope;
 mod frame;
 mod item;
 mod message;
+mod notice;
 mod reader;
 mod record;
 mod run;
@@ -46,6 +47,7 @@ pub use frame::{
     encode_frame, messages_within,
 };
 pub use item::{GroupItem, Item, Restored, WriteBatch};
+pub use notice::{NOTICE_VERSION, Notice, NoticeError, decode_notice, encode_notice, is_notice};
 pub use reader::Truncated;
 pub use record::{
     RECORD_HEADER_BYTES, RECORD_VERSION, RecordError, RecordFault, RecordReader, RecordWriter,
