@@ -3,11 +3,12 @@
 //! Nothing here blocks. What finds no room is dropped and counted: its sender repeats what it does
 //! not see answered.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use codec::{Envelope, FrameLimits, decode_frame};
+use codec::{Envelope, FrameLimits, decode_frame, decode_notice, is_notice};
 use raft_core::MessageBody;
 use transport::{Events, Hello};
 use types::{BootId, NodeId, StoreId};
@@ -19,6 +20,7 @@ use crate::failure::{Alarm, EngineState};
 use crate::leaders::Leaders;
 use crate::log_writer::LogGauge;
 use crate::messages::{Inbound, LogJob};
+use crate::peer_rooms::PeerRooms;
 use crate::peers::{Incarnation, Peers};
 use crate::queue::Sender;
 
@@ -32,6 +34,7 @@ pub(crate) struct LinkDoor {
     pub(crate) peers: Arc<Peers>,
     pub(crate) gauge: Arc<LogGauge>,
     pub(crate) disk: Arc<DiskWatch>,
+    pub(crate) peer_rooms: Arc<PeerRooms>,
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) counts: Arc<DoorCounts>,
     pub(crate) leaders: Arc<Leaders>,
@@ -73,13 +76,25 @@ impl LinkDoor {
                 self.hand_out(way, messages, &Arc::new(permit));
             }
             Err(error) => {
-                let count = self.counts.unreadable.fetch_add(1, Ordering::Relaxed) + 1;
                 let (Way::From(node) | Way::DroppedTo(node)) = way;
-                // A peer that keeps on does not fill the log with it.
-                if count.is_power_of_two() {
-                    tracing::warn!(%node, %error, count, "a frame cannot be read");
-                }
+                self.unreadable(node, &error);
             }
+        }
+    }
+
+    /// A peer tells how it is.
+    fn take_notice(&self, from: NodeId, body: &Bytes) {
+        match decode_notice(body) {
+            Ok(notice) => self.peer_rooms.heard(from, notice),
+            Err(error) => self.unreadable(from, &error),
+        }
+    }
+
+    fn unreadable(&self, node: NodeId, error: &dyn fmt::Display) {
+        let count = self.counts.unreadable.fetch_add(1, Ordering::Relaxed) + 1;
+        // A peer that keeps on does not fill the log with it.
+        if count.is_power_of_two() {
+            tracing::warn!(%node, %error, count, "a frame cannot be read");
         }
     }
 
@@ -128,6 +143,9 @@ impl Events for LinkDoor {
     }
 
     fn frame(&self, from: NodeId, body: Bytes) {
+        if is_notice(&body) {
+            return self.take_notice(from, &body);
+        }
         self.take(Way::From(from), &body);
     }
 
@@ -146,7 +164,10 @@ impl Events for LinkDoor {
     }
 
     fn dropped(&self, to: NodeId, body: Bytes) {
-        self.take(Way::DroppedTo(to), &body);
+        // The next notice says as much as one that was lost.
+        if !is_notice(&body) {
+            self.take(Way::DroppedTo(to), &body);
+        }
     }
 
     fn refused(&self, peer: Option<NodeId>, reason: &str) {
@@ -160,7 +181,7 @@ impl Events for LinkDoor {
 mod tests {
     use std::time::Duration;
 
-    use codec::encode_frame;
+    use codec::{Notice, encode_frame, encode_notice};
     use raft_core::{EntryRun, Message, RunBody};
     use storage_redb::DiskSpace;
     use types::{Generation, GroupId, LogId, LogIndex, ReplicaId, Term};
@@ -196,6 +217,7 @@ mod tests {
             peers: Arc::new(Peers::new(NodeId(1), &[].into())),
             gauge: Arc::new(LogGauge::new(0, &limits)),
             disk: Arc::new(DiskWatch::new(clock, 1000, space(false))),
+            peer_rooms: Arc::new(PeerRooms::new(clock, &[PEER])),
             alarm: Arc::new(Alarm::new()),
             counts: Arc::default(),
             leaders: Leaders::new(NodeId(1), vec![NodeId(1), PEER], 1),
@@ -283,6 +305,19 @@ mod tests {
         hall.door.disk.room.found(space(false), None);
         hall.door.frame(PEER, frame);
         assert_eq!(groups_of(&hall.workers[0].recv()), [2, 1]);
+    }
+
+    #[test]
+    fn a_notice_tells_of_its_sender_and_reaches_no_worker() {
+        let hall = hall(1, 1 << 20);
+        let notice = encode_notice(Notice { low_ms: 60_000 });
+        hall.door.dropped(PEER, notice.clone());
+        assert_eq!(hall.door.peer_rooms.low(), []);
+        hall.door.frame(PEER, notice);
+        assert_eq!(hall.door.peer_rooms.low(), [PEER]);
+        hall.door.frame(PEER, Bytes::from_static(b"\xff"));
+        assert_eq!(hall.door.counts.unreadable.load(Ordering::Relaxed), 1);
+        assert!(!hall.workers[0].has_more());
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::leaders::{LeaderWatch, Leaders};
 use crate::limits::{ENTRY_CHARGE, EngineLimits};
 use crate::log_writer::LogGauge;
 use crate::messages::{ApplyJob, Fact, LogJob, ReadJob, Request};
+use crate::peer_rooms::PeerRooms;
 use crate::peers::Peers;
 use crate::planted::Planted;
 use crate::queue::{Sender, Unsent};
@@ -63,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) alarm: Arc<Alarm>,
     pub(crate) gauge: Arc<LogGauge>,
     pub(crate) disk: Arc<DiskWatch>,
+    pub(crate) peer_rooms: Arc<PeerRooms>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) counts: Arc<DoorCounts>,
     pub(crate) proposals: Arc<Budget>,

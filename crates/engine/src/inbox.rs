@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use std::vec;
 
-use multiraft::{Fitness, GroupStatus, Input};
+use multiraft::{DiskRoom, Fitness, GroupStatus, Input};
 use tokio::sync::oneshot;
 use types::{GroupId, LogIndex, Tick};
 
@@ -41,6 +41,7 @@ pub(crate) struct Queues {
 pub(crate) struct Inbox {
     queues: Queues,
     fitness: Option<Fitness>,
+    room: Option<DiskRoom>,
     tick: Option<Tick>,
     /// What is left of a fact that says several things.
     applied: vec::IntoIter<(GroupId, LogIndex)>,
@@ -65,6 +66,7 @@ impl Inbox {
         Self {
             queues,
             fitness: None,
+            room: None,
             tick: None,
             applied: Vec::new().into_iter(),
             fetched: Vec::new().into_iter(),
@@ -76,6 +78,11 @@ impl Inbox {
     /// The next turn begins with this: whoever must not lead says nothing more as a leader.
     pub(crate) fn set_fitness(&mut self, fitness: Fitness) {
         self.fitness = Some(fitness);
+    }
+
+    /// The next turn begins with this: nothing is begun for which there is no room.
+    pub(crate) fn set_disk_room(&mut self, room: DiskRoom) {
+        self.room = Some(room);
     }
 
     /// The next turn begins with the time.
@@ -154,6 +161,9 @@ impl Iterator for Inbox {
     fn next(&mut self) -> Option<Input<Reply>> {
         if let Some(fitness) = self.fitness.take() {
             return Some(Input::Fitness(fitness));
+        }
+        if let Some(room) = self.room.take() {
+            return Some(Input::DiskRoom(room));
         }
         if let Some(now) = self.tick.take() {
             return Some(Input::Tick(now));

@@ -111,7 +111,9 @@
 //! when the write has come back. [`EngineStatus::health`] and the log say so.
 //!
 //! Neither is a full disk. From the moment it is nearly full, commands are refused with
-//! [`ProposeError::DiskFull`]; reads go on. A write that finds no room is kept, with what comes after
+//! [`ProposeError::DiskFull`]; reads go on. The node tells its peers, and hands its groups to those
+//! that have room; where nobody has, leaders stay where they are. A leader with room refuses commands
+//! with [`ProposeError::MajorityFull`] if too few others have any. A write that finds no room is kept, with what comes after
 //! it, and tried again until it does: nothing that it carries is reported durable before. Entries of
 //! peers are turned away meanwhile, so that votes are not held up behind them, and the peers repeat
 //! them.
@@ -153,6 +155,7 @@ mod limits;
 mod log_reader;
 mod log_writer;
 mod messages;
+mod peer_rooms;
 mod peers;
 mod planted;
 mod queue;

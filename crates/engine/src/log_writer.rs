@@ -26,6 +26,7 @@ use crate::disk_watch::DiskWatch;
 use crate::failure::{Alarm, Failure};
 use crate::limits::EngineLimits;
 use crate::messages::{Fact, LogJob};
+use crate::peer_rooms::RoomTeller;
 use crate::peers::Incarnation;
 use crate::planted::Planted;
 use crate::queue::{Receiver, Sender};
@@ -122,6 +123,7 @@ pub(crate) struct LogWriter {
     /// How often it looks at the disk if nothing is written, and how long it waits at most before
     /// it tries again what found no room.
     pub(crate) look_every: Duration,
+    pub(crate) teller: RoomTeller,
 }
 
 /// What goes into one commit; its memory serves again.
@@ -218,6 +220,7 @@ impl LogWriter {
         };
         filling.refused = refused;
         self.disk.room.found(self.store.disk_space(), refused);
+        self.teller.tell(self.disk.room.shortage().is_some());
         self.gauge.set(self.store.log_bytes());
         Ok(())
     }

@@ -43,6 +43,8 @@ pub struct EngineStatus {
     pub log_commits_refused: u64,
     /// Appends received for which the log writer was too far behind, or the disk had no room.
     pub appends_refused: u64,
+    /// The peers whose disks have no room for new commands, sorted, as they said themselves.
+    pub peers_low: Vec<NodeId>,
     /// Per peer why a connection with it was refused last, by either side, until one succeeds.
     pub refusals: BTreeMap<NodeId, String>,
     /// What happened on the links.
@@ -78,6 +80,7 @@ impl Engine {
             frames_overrun: inner.counts.overrun.load(Ordering::Relaxed),
             log_commits_refused: inner.disk.room.refusals(),
             appends_refused: inner.counts.appends_refused.load(Ordering::Relaxed),
+            peers_low: inner.peer_rooms.low(),
             refusals: inner.peers.refusals(),
             links: inner.link.counters(),
         }

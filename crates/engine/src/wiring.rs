@@ -38,6 +38,7 @@ use crate::limits::EngineLimits;
 use crate::log_reader::LogReader;
 use crate::log_writer::{LogGauge, LogWriter};
 use crate::messages::{ApplyJob, Fact, LogJob, ReadJob};
+use crate::peer_rooms::{PeerRooms, RoomTeller};
 use crate::peers::Peers;
 use crate::planted::Planted;
 use crate::queue::{Receiver, Sender, queue};
@@ -136,6 +137,8 @@ impl Plan {
         let counts = Arc::new(DoorCounts::default());
         let gauge = Arc::new(LogGauge::new(store.log_bytes(), &self.limits));
         let disk = Arc::new(DiskWatch::new(clock, raw.disk_stall_ms, store.disk_space()));
+        let others = others(self.node, &self.routing);
+        let peer_rooms = Arc::new(PeerRooms::new(clock, &others));
         let nodes = self.routing.nodes().to_vec();
         let leaders = Leaders::new(self.node, nodes, self.routing.group_count());
         let events = Arc::new(LinkDoor {
@@ -147,6 +150,7 @@ impl Plan {
             peers: peers.clone(),
             gauge: gauge.clone(),
             disk: disk.clone(),
+            peer_rooms: peer_rooms.clone(),
             alarm: alarm.clone(),
             counts: counts.clone(),
         });
@@ -159,7 +163,7 @@ impl Plan {
                 boot: store.boot_id(),
                 digest: self.routing.digest(),
             },
-            peers: self.routing.nodes().iter().copied().filter(|node| *node != self.node).collect(),
+            peers: others,
             limits: link_limits(&self.limits)?,
             events,
         })?;
@@ -181,6 +185,7 @@ impl Plan {
             alarm,
             gauge,
             disk,
+            peer_rooms,
             peers,
             counts,
             proposals: Budget::new("proposal_bytes_max", raw.proposal_bytes_max),
@@ -194,6 +199,11 @@ impl Plan {
         let ends = Ends { log: log_end, appliers: applier_ends, reader: reader_end };
         Ok((inner, worker_ends, ends))
     }
+}
+
+/// The other nodes of the routing table, sorted.
+fn others(own: NodeId, routing: &RoutingTable) -> Vec<NodeId> {
+    routing.nodes().iter().copied().filter(|node| *node != own).collect()
 }
 
 /// What the engine's limits mean for its link.
@@ -241,6 +251,8 @@ fn spawn_others<G: Group>(
         alarm: inner.alarm.clone(),
     };
     spawn("mr-log-reader".to_owned(), Box::new(move || reader.run()))?;
+    let look_every = Duration::from_millis(inner.limits.raw().disk_look_ms);
+    let peers = others(inner.node, &inner.routing);
     let writer = LogWriter {
         store,
         jobs: ends.log,
@@ -249,7 +261,8 @@ fn spawn_others<G: Group>(
         disk: inner.disk.clone(),
         alarm: inner.alarm.clone(),
         planted: inner.planted,
-        look_every: Duration::from_millis(inner.limits.raw().disk_look_ms),
+        look_every,
+        teller: RoomTeller::new(inner.link.clone(), peers, look_every),
     };
     spawn("mr-log-writer".to_owned(), Box::new(move || writer.run()))?;
     Ok(threads)
@@ -284,6 +297,7 @@ fn spawn_workers(
             reader: inner.reader.clone(),
             gauge: inner.gauge.clone(),
             disk: inner.disk.clone(),
+            peer_rooms: inner.peer_rooms.clone(),
             leaders: inner.leaders.clone(),
             alarm: inner.alarm.clone(),
         };

@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use multiraft::{Answer, ApplyBatch, GroupSpec, HaltReason, Input, NodeLoop, RoleChange, Turn};
+use multiraft::{
+    Answer, ApplyBatch, DiskRoom, GroupSpec, HaltReason, Input, NodeLoop, RoleChange, Turn,
+};
 use transport::{Class, Link};
 use types::{GroupId, NodeId, Tick};
 
@@ -19,6 +21,7 @@ use crate::inbox::{Inbox, Queues};
 use crate::leaders::Leaders;
 use crate::log_writer::{LogGauge, batch_bytes};
 use crate::messages::{ApplyJob, LogJob, ReadJob};
+use crate::peer_rooms::PeerRooms;
 use crate::queue::Sender;
 use crate::{ProposeError, RoutingTable, TransferError, TransferRefusal};
 
@@ -35,6 +38,7 @@ pub(crate) struct Worker {
     pub(crate) reader: Sender<ReadJob>,
     pub(crate) gauge: Arc<LogGauge>,
     pub(crate) disk: Arc<DiskWatch>,
+    pub(crate) peer_rooms: Arc<PeerRooms>,
     pub(crate) leaders: Arc<Leaders>,
     pub(crate) alarm: Arc<Alarm>,
 }
@@ -58,6 +62,10 @@ impl Worker {
             if fitness != self.node.multi().fitness() {
                 inbox.set_fitness(fitness);
             }
+            let room = self.disk_room();
+            if room != *self.node.multi().disk_room() {
+                inbox.set_disk_room(room);
+            }
             let turn = self.node.turn(&mut inbox);
             self.carry_out(turn);
             for caller in inbox.take_status_calls() {
@@ -66,6 +74,16 @@ impl Worker {
             }
         }
         self.end(&mut inbox);
+    }
+
+    /// Where there is room, as this node and its peers know it. Costs a few loads while all have some.
+    fn disk_room(&self) -> DiskRoom {
+        let shortage = self.disk.room.shortage();
+        DiskRoom {
+            is_low: shortage.is_some(),
+            is_waiting: shortage.is_some_and(|shortage| shortage.is_waiting),
+            low_peers: self.peer_rooms.low(),
+        }
     }
 
     /// Hands on what a turn brought; the disk first, because it takes longest.
@@ -164,6 +182,7 @@ impl Worker {
             Answer::TransferFailed { leader } => {
                 return reply.transferred(Err(TransferError::Failed { leader }));
             }
+            Answer::MajorityFull => ProposeError::MajorityFull,
             Answer::TooLarge { bytes, bytes_max } => ProposeError::TooLarge { bytes, bytes_max },
             Answer::UnknownVShard { vshard } => ProposeError::UnknownVShard { vshard },
             Answer::UnknownGroup { group } if self.is_expected(group) => ProposeError::NoLeader,

@@ -115,6 +115,9 @@ pub enum ProposeError {
         /// The leader, if known.
         leader: Option<NodeId>,
     },
+    /// Try again when there is room: the disks of so many of the group's nodes are low that no
+    /// majority is left.
+    MajorityFull,
     /// Give up: the entry is larger than any may be.
     TooLarge {
         /// How large the entry would be.
@@ -147,6 +150,9 @@ impl fmt::Display for ProposeError {
             }
             Self::NotLeader { leader: None } => {
                 write!(f, "this node does not lead the group, and nobody is known to")
+            }
+            Self::MajorityFull => {
+                write!(f, "the disks of a majority of the group are full: try again later")
             }
             Self::TooLarge { bytes, bytes_max } => {
                 write!(f, "the entry has {bytes} bytes, at most {bytes_max}")

@@ -153,6 +153,11 @@ impl Groups {
         told.len()
     }
 
+    /// The groups that led when they were asked last what they want done.
+    pub(crate) fn led(&self) -> Vec<Slot> {
+        self.led.iter().copied().collect()
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.slots.len()
     }

@@ -18,6 +18,7 @@ use types::{Generation, GroupId, LogIndex, NodeId, StoreId, Term, Tick};
 use crate::batches::Batches;
 use crate::groups::{Groups, Opening, Slot};
 use crate::outbox::Outbox;
+use crate::room::Room;
 use crate::settings::mix;
 use crate::{
     AddGroupError, BatchTicket, Counters, GroupSpec, LeaderView, MultiRaftReady, NodeSettings,
@@ -40,6 +41,7 @@ pub struct MultiRaft {
     pub(crate) groups: Groups,
     pub(crate) peer_stores: BTreeMap<NodeId, StoreId>,
     pub(crate) counters: Counters,
+    pub(crate) room: Room,
     outbox: Outbox,
     batches: Batches,
     /// The shortest heartbeat interval of the groups mounted here, in ticks.
@@ -63,6 +65,7 @@ impl MultiRaft {
             groups: Groups::default(),
             peer_stores: BTreeMap::new(),
             counters: Counters::default(),
+            room: Room::default(),
             outbox: Outbox::new(settings.frame, settings.plain),
             batches: Batches::default(),
             beat_ticks: u64::MAX,
@@ -246,6 +249,7 @@ impl MultiRaft {
         }
         self.is_beat_due |= now.0 / self.beat_ticks > before.0 / self.beat_ticks;
         self.counters.calls += self.groups.advance(now);
+        self.make_way();
     }
 
     /// Everything to be done since the last call; visits only groups that had an input or were due.

@@ -18,15 +18,20 @@ use core::mem;
 use bytes::Bytes;
 use codec::Envelope;
 use raft_core::{EntryHeader, EntryRun, MessageBody, ReadAnswer, ReadId, Role};
-use types::{GroupId, LogId, LogIndex, NodeId, VShardId};
+use types::{GroupId, LogId, LogIndex, NodeId, Tick, VShardId};
 
 use crate::groups::Slot;
+use crate::stuck::Stuck;
 use crate::transfer::Transfers;
 use crate::waiting::Waiting;
 use crate::{
     AddGroupError, Answer, ApplyBatch, Fitness, GroupSpec, Input, MultiRaft, MultiRaftReady,
     Proposal, ProposeError, RoleChange, Turn,
 };
+
+/// For how many of the longest election timeouts whoever waits in a group whose entries find no room
+/// is kept waiting: leadership is handed over in less, if there is anybody to take it.
+const STUCK_ELECTIONS_MAX: u64 = 3;
 
 /// What a proposal counts for beside its data: handle, queue entry, entry header.
 const PROPOSAL_CHARGE: usize = 64;
@@ -77,6 +82,8 @@ pub struct NodeLoop<R> {
     reads_applying: usize,
     in_flight_bytes: usize,
     transfers: Transfers<R>,
+    /// Groups whose entries find no room.
+    stuck: Stuck,
     /// Groups to be founded as soon as all members' stores are known.
     foundings: Vec<GroupSpec>,
     turn: Turn<R>,
@@ -95,6 +102,7 @@ impl<R> NodeLoop<R> {
             reads_applying: 0,
             in_flight_bytes: 0,
             transfers: Transfers::default(),
+            stuck: Stuck::default(),
             foundings: Vec::new(),
             turn: Turn::default(),
         }
@@ -159,8 +167,12 @@ impl<R> NodeLoop<R> {
 
     fn take(&mut self, input: Input<R>) {
         match input {
-            Input::Tick(now) => self.multi.tick(now),
+            Input::Tick(now) => {
+                self.multi.tick(now);
+                self.give_up_stuck(now);
+            }
             Input::Fitness(fitness) => self.set_fitness(fitness),
+            Input::DiskRoom(room) => self.multi.set_disk_room(room),
             Input::Messages { from, messages } => {
                 for envelope in messages {
                     // Refusals are counted by the node, and concern nobody else.
@@ -231,6 +243,27 @@ impl<R> NodeLoop<R> {
             let answer = not_leader(&self.multi, self.multi.groups.get(slot).group);
             self.turn.answers.extend(readers.into_iter().map(|reply| (reply, answer)));
         }
+    }
+
+    /// Tells those who have waited for too long in groups whose entries find no room. These may be
+    /// committed in the end, and this node goes on leading.
+    fn give_up_stuck(&mut self, now: Tick) {
+        let patience = STUCK_ELECTIONS_MAX * self.multi.settings.timing.election_ticks_max();
+        let stuck = self.multi.groups_without_room();
+        for slot in self.stuck.look(now, patience, &stuck) {
+            let (lost, bytes) = self.waiting_in(slot).lose(None);
+            self.in_flight_bytes -= bytes;
+            self.tell_uncertain(lost);
+            self.give_up_reads(slot);
+        }
+    }
+
+    /// Tells those who wait for the group's state machine, in order to read, to go elsewhere.
+    fn give_up_reads(&mut self, slot: Slot) {
+        let readers = self.waiting_in(slot).lose_reads();
+        self.reads_applying -= readers.len();
+        let answer = not_leader(&self.multi, self.multi.groups.get(slot).group);
+        self.turn.answers.extend(readers.into_iter().map(|reply| (reply, answer)));
     }
 
     /// Founds the group, or keeps it until its members' stores are known.
@@ -368,6 +401,10 @@ impl<R> NodeLoop<R> {
         let (lost, bytes) = self.waiting_in(slot).lose(leads_in);
         self.in_flight_bytes -= bytes;
         self.tell_uncertain(lost);
+        if leads_in.is_none() && self.multi.disk_room().is_waiting {
+            // What they wait for may wait for room here for a long time.
+            self.give_up_reads(slot);
+        }
     }
 
     fn read_ended(&mut self, group: GroupId, answer: ReadAnswer) {
@@ -427,6 +464,7 @@ fn bytes_of<R>(input: &Input<R>) -> usize {
         Input::Fetched { result: Ok(runs), .. } => runs.iter().map(EntryRun::cost).sum(),
         Input::Tick(_)
         | Input::Fitness(_)
+        | Input::DiskRoom(_)
         | Input::Dropped { .. }
         | Input::TransferLeader { .. }
         | Input::Read { .. }

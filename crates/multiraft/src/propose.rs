@@ -86,6 +86,10 @@ impl MultiRaft {
             return Err(ProposeError::Overloaded { budget: NODE_BUDGET });
         }
         let (leader, transferee) = (hosted.leader_node(), hosted.transferee());
+        if hosted.leads() && self.has_full_majority(self.groups.get(slot)) {
+            return Err(ProposeError::MajorityFull);
+        }
+        let hosted = self.groups.touch(slot);
         let appended = hosted.node.propose(header, data).map_err(|error| match error {
             raft_core::ProposeError::NotLeader { .. } => ProposeError::NotLeader { leader },
             raft_core::ProposeError::TooLarge { bytes, bytes_max } => {

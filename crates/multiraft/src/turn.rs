@@ -8,8 +8,8 @@ use raft_core::{EntryRun, Fetch, FetchError, FetchFor, HaltReason};
 use types::{GroupId, LogIndex, NodeId, StoreId, Tick, VShardId};
 
 use crate::{
-    AddGroupError, BatchTicket, Fitness, GroupSpec, LeaderView, OutFrame, ProposeError, ReadError,
-    RoleChange, StoreConflict, TransferError,
+    AddGroupError, BatchTicket, DiskRoom, Fitness, GroupSpec, LeaderView, OutFrame, ProposeError,
+    ReadError, RoleChange, StoreConflict, TransferError,
 };
 
 /// Something that happened. `R` is the handle of whoever waits for an answer; every handle that goes
@@ -21,6 +21,8 @@ pub enum Input<R> {
     Tick(Tick),
     /// Whether this node should lead.
     Fitness(Fitness),
+    /// Where there is room on disks.
+    DiskRoom(DiskRoom),
     /// A node sent these.
     Messages {
         /// The node.
@@ -154,6 +156,8 @@ pub enum Answer {
         /// Who leads, if known.
         leader: Option<NodeId>,
     },
+    /// Retry when there is room: the disks of a majority of the group are full.
+    MajorityFull,
     /// Give up: the entry is larger than any may be.
     TooLarge {
         /// How large the entry would be.
@@ -192,6 +196,7 @@ impl From<ProposeError> for Answer {
             ProposeError::NotLeader { leader: None } => Self::NoLeader,
             ProposeError::TooLarge { bytes, bytes_max } => Self::TooLarge { bytes, bytes_max },
             ProposeError::Overloaded { budget } => Self::Overloaded { budget },
+            ProposeError::MajorityFull => Self::MajorityFull,
             ProposeError::TransferInProgress { to } => Self::TransferInProgress { to },
         }
     }

@@ -149,6 +149,147 @@ async fn a_follower_whose_disk_is_full_is_not_missed_and_catches_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_disk_is_full_hands_over_to_those_who_have_room() {
+    let cluster = Cluster::start_with(3, 6, watchful());
+    cluster.await_leaders().await;
+    let victim = cluster.await_leader(GROUP).await;
+    let (id, engine) = (victim.id, victim.engine());
+    let led: Vec<GroupId> =
+        cluster.groups().filter(|group| engine.leader(*group).is_self).collect();
+    for round in 0..2 {
+        fill(victim).await;
+        until("all groups to be handed over", || {
+            cluster.groups().all(|group| cluster.leader(group).is_some_and(|it| it.id != id))
+        })
+        .await;
+        for group in cluster.groups() {
+            let term = cluster.await_leader(group).await.engine().leader(group).term;
+            cluster.write(group, b"without it").await;
+            let view = cluster.await_leader(group).await.engine().leader(group);
+            assert_eq!(view.term, term, "nobody wants it back, {round}");
+        }
+        let next = cluster.await_leader(GROUP).await.id;
+        until("the new leader to be known", || engine.leader(GROUP).leader == Some(next)).await;
+        // Whoever does not lead says who does: that helps, and waiting for room does not.
+        let refused = engine.propose(cluster.vshard_of(GROUP), Bytes::new());
+        let expected = Err(ProposeError::NotLeader { hint: Some(next) });
+        assert_eq!(soon("an answer", refused).await, expected);
+        assert_eq!(engine.status().state, EngineState::Running);
+        make_room(victim).await;
+        for group in &led {
+            cluster.write(*group, b"with it").await;
+        }
+        await_equal(&cluster).await;
+        let hand_back = cluster.await_leader(GROUP).await.engine().transfer_leader(GROUP, id);
+        soon("the way back", hand_back).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_disk_has_room_leaders_stay_and_serve_reads() {
+    let cluster = Cluster::start_with(3, 6, watchful());
+    cluster.await_leaders().await;
+    for group in cluster.groups() {
+        cluster.write(group, b"before").await;
+    }
+    cluster.nodes.iter().for_each(|node| node.disk.leave_free(0));
+    for node in &cluster.nodes {
+        until("the node to notice", || is_full(node.engine())).await;
+    }
+    until("all to know of all", || {
+        cluster.nodes.iter().all(|node| node.engine().status().peers_low.len() == 2)
+    })
+    .await;
+    // Whoever heard of one full disk before the others may be handing over.
+    for node in &cluster.nodes {
+        let is_handing_over = async || {
+            let statuses = node.engine().group_statuses().await;
+            statuses.iter().any(|status| status.transferee.is_some())
+        };
+        soon("the last handover", async { while is_handing_over().await {} }).await;
+    }
+    cluster.await_leaders().await;
+    let leaders = || -> Vec<Option<NodeId>> {
+        cluster.groups().map(|group| cluster.leader(group).map(|node| node.id)).collect()
+    };
+    let before = leaders();
+    for _ in 0..20 {
+        for group in cluster.groups() {
+            let leader = cluster.await_leader(group).await.engine();
+            let vshard = cluster.vshard_of(group);
+            soon("a read", leader.read(vshard)).await.unwrap();
+            assert_refused(&soon("an answer", leader.propose(vshard, Bytes::new())).await);
+        }
+    }
+    assert_eq!(leaders(), before);
+    cluster.nodes.iter().for_each(|node| node.disk.unlimit());
+    for node in &cluster.nodes {
+        until("the node to notice", || node.engine().status().health == Health::Healthy).await;
+    }
+    until("all to know of all", || {
+        cluster.nodes.iter().all(|node| node.engine().status().peers_low.is_empty())
+    })
+    .await;
+    for group in cluster.groups() {
+        cluster.write(group, b"after").await;
+    }
+    await_equal(&cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_with_room_refuses_what_a_majority_could_not_write() {
+    let cluster = Cluster::start_with(3, 1, watchful());
+    let leader = cluster.await_leader(GROUP).await;
+    let (engine, vshard) = (leader.engine(), cluster.vshard_of(GROUP));
+    cluster.write(GROUP, b"before").await;
+    let others: Vec<&Node> = cluster.nodes.iter().filter(|node| node.id != leader.id).collect();
+    fill(others[0]).await;
+    cluster.write(GROUP, b"one has none").await;
+    fill(others[1]).await;
+    until("the leader to know", || engine.status().peers_low.len() == 2).await;
+    let refused = soon("an answer", async {
+        loop {
+            match engine.propose(vshard, Bytes::from_static(b"?")).await {
+                // Taken before its worker knew.
+                Ok(_) | Err(ProposeError::Uncertain) => {}
+                Err(error) => return error,
+            }
+        }
+    })
+    .await;
+    assert_eq!(refused, ProposeError::MajorityFull);
+    assert_eq!(engine.status().health, Health::Healthy);
+    soon("a read", engine.read(vshard)).await.unwrap();
+    make_room(others[0]).await;
+    until("the leader to know", || engine.status().peers_low.len() == 1).await;
+    cluster.write(GROUP, b"two have room").await;
+    make_room(others[1]).await;
+    await_equal(&cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_room_at_a_majority_is_told_after_a_while() {
+    let cluster = Cluster::start_with(3, 1, careless());
+    let leader = cluster.await_leader(GROUP).await;
+    let (engine, vshard) = (leader.engine(), cluster.vshard_of(GROUP));
+    cluster.write(GROUP, b"before").await;
+    let others: Vec<&Node> = cluster.nodes.iter().filter(|node| node.id != leader.id).collect();
+    others.iter().for_each(|node| node.disk.leave_free(0));
+    // They notice by this very write, which they cannot write, and tell the leader.
+    let write = engine.propose(vshard, Bytes::from_static(b"held"));
+    assert_eq!(soon("an answer", write).await, Err(ProposeError::Uncertain));
+    assert!(others.iter().all(|node| is_waiting(node.engine())));
+    assert!(engine.leader(GROUP).is_self);
+    let refused = soon("an answer", engine.propose(vshard, Bytes::new())).await;
+    assert_eq!(refused, Err(ProposeError::MajorityFull));
+    soon("a read", engine.read(vshard)).await.unwrap();
+    others.iter().for_each(|node| node.disk.unlimit());
+    cluster.write_with_room(GROUP, b"after").await;
+    await_equal(&cluster).await;
+    assert_eq!(leader.journal.of(GROUP)[..3], [&b"before"[..], b"held", b"after"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_ends_while_its_disk_is_full_tells_everybody_and_has_lost_nothing() {
     let mut cluster = Cluster::start_with(1, 1, careless());
     cluster.await_leaders().await;

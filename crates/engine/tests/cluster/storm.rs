@@ -1,4 +1,5 @@
-//! Clients that write all the time, while nodes are cut off, stopped and broken one after another.
+//! Clients that write all the time, while nodes are cut off, stopped and broken one after another, and
+//! disks fill up.
 //! In the end every node holds the same, everything acknowledged is in it, and nothing twice.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,13 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{Engine, EngineLimits, ProposeError, RawEngineLimits};
+use engine::{Engine, EngineLimits, Health, ProposeError, RawEngineLimits};
 use parking_lot::Mutex;
 use types::{GroupId, LogIndex, NodeId, VShardId};
 
-use crate::support::{Cluster, soon, until};
+use crate::support::{Cluster, Node, soon, until};
 
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 18;
 
 /// What the writers share with the storm.
 #[derive(Default)]
@@ -56,8 +57,14 @@ async fn write(shared: Arc<Shared>, group: GroupId, vshard: VShardId) -> Told {
                 Err(ProposeError::Uncertain) => {
                     told.uncertain.insert(command.to_vec());
                 }
-                Err(ProposeError::NotLeader { .. } | ProposeError::NoLeader)
-                | Err(ProposeError::Stopped) => {}
+                Err(
+                    ProposeError::NotLeader { .. }
+                    | ProposeError::NoLeader
+                    | ProposeError::TransferInProgress { .. }
+                    | ProposeError::DiskFull { .. }
+                    | ProposeError::MajorityFull
+                    | ProposeError::Stopped,
+                ) => {}
                 Err(error) => panic!("{error}"),
             }
         }
@@ -67,7 +74,7 @@ async fn write(shared: Arc<Shared>, group: GroupId, vshard: VShardId) -> Told {
 
 /// Breaks something, waits until the clients get on all the same, and repairs it.
 async fn strike(cluster: &mut Cluster, shared: &Shared, round: u64) {
-    let victim = NodeId(round % 3 + 1);
+    let victim = NodeId((round + round / 6) % 3 + 1);
     let others: Vec<NodeId> = (1..=3).map(NodeId).filter(|id| *id != victim).collect();
     // Of each group: those that had their leader on the victim need another one.
     let progress = async || {
@@ -75,7 +82,7 @@ async fn strike(cluster: &mut Cluster, shared: &Shared, round: u64) {
         let goals: Vec<u64> = count().map(|count| count + 20).collect();
         until("progress", || count().zip(&goals).all(|(count, goal)| count >= *goal)).await;
     };
-    match round % 4 {
+    match round % 6 {
         0 => {
             cluster.hub.cut(victim, others[0]);
             progress().await;
@@ -92,6 +99,18 @@ async fn strike(cluster: &mut Cluster, shared: &Shared, round: u64) {
             progress().await;
             cluster.run(victim).unwrap();
         }
+        3 => {
+            cluster.node(victim).disk.leave_free(0);
+            progress().await;
+            cluster.node(victim).disk.unlimit();
+        }
+        4 => {
+            cluster.nodes.iter().for_each(|node| node.disk.leave_free(0));
+            let is_full =
+                |node: &Node| matches!(node.engine().status().health, Health::DiskFull { .. });
+            until("full disks", || cluster.nodes.iter().all(is_full)).await;
+            cluster.nodes.iter().for_each(|node| node.disk.unlimit());
+        }
         _ => {
             cluster.node(victim).disk.fail_sync_in(round % 5);
             // It may lead every group: the clients' writes are what breaks it.
@@ -104,11 +123,16 @@ async fn strike(cluster: &mut Cluster, shared: &Shared, round: u64) {
     }
     shared.engines.lock().insert(victim, cluster.node(victim).engine().clone());
     progress().await;
+    let has_room = |node: &Node| {
+        let status = node.engine().status();
+        status.health == Health::Healthy && status.peers_low.is_empty()
+    };
+    until("room", || cluster.nodes.iter().all(has_room)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_a_storm() {
-    let mut raw = RawEngineLimits::default();
+    let mut raw = RawEngineLimits { disk_look_ms: 50, ..RawEngineLimits::default() };
     raw.group.log_cache_bytes_max = 4 << 10;
     let mut cluster = Cluster::start_with(3, 5, EngineLimits::new(raw).unwrap());
     cluster.await_leaders().await;

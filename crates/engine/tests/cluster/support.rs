@@ -359,4 +359,21 @@ impl Cluster {
             }
         }
     }
+    /// As [`Cluster::write`], and also until there is room.
+    pub(crate) async fn write_with_room(&self, group: GroupId, command: &[u8]) -> Applied {
+        let wait = async {
+            loop {
+                let leader = self.await_leader(group).await;
+                let data = Bytes::copy_from_slice(command);
+                match leader.engine().propose(self.vshard_of(group), data).await {
+                    Ok(applied) => return applied,
+                    Err(ProposeError::DiskFull { .. } | ProposeError::MajorityFull) => {
+                        tokio::task::yield_now().await;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        };
+        soon("a write", wait).await
+    }
 }

@@ -334,7 +334,7 @@ fn write_refusal(error: WriteError) -> Reply {
     match error {
         WriteError::NotLeader => no_leader(),
         WriteError::Overloaded { budget } => survey::overloaded(budget),
-        // Redis's word for a disk that takes no writes: no client sends again by itself.
+        // Redis's word for a disk that takes no writes, and not one after which clients send again.
         WriteError::DiskFull { free_bytes, needed_bytes } => Reply::error(format!(
             "MISCONF the disk is full, nothing was done: {free_bytes} bytes are free, \
              {needed_bytes} are needed"

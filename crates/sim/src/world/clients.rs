@@ -220,6 +220,7 @@ impl World<'_> {
             (
                 Answer::ReadAt { .. }
                 | Answer::Uncertain
+                | Answer::MajorityFull
                 | Answer::TooLarge { .. }
                 | Answer::UnknownVShard { .. }
                 | Answer::Transferred

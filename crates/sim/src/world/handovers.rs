@@ -110,6 +110,7 @@ impl World<'_> {
             | Answer::NotLeader { .. }
             | Answer::NoLeader
             | Answer::TransferInProgress { .. }
+            | Answer::MajorityFull
             | Answer::TooLarge { .. }
             | Answer::UnknownVShard { .. }
             | Answer::UnknownGroup { .. }
