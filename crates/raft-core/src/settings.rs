@@ -6,7 +6,9 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RawTiming {
     /// The shortest time without a leader after which a follower asks for votes. Ticks, default 10.
-    /// Too small: elections while the leader lives. Too large: long gaps when it dies.
+    /// Too small: elections while the leader lives. A heartbeat and an answer that waits for the next
+    /// beat take twice the heartbeat interval and a tick; clocks a fifth too fast and too slow, half
+    /// an interval more. Too large: long gaps when it dies.
     pub election_ticks_min: u64,
     /// The longest such time, inclusive. Ticks, default 20. Too close to the minimum: split votes.
     pub election_ticks_max: u64,

@@ -33,7 +33,10 @@ macro_rules! stories {
 }
 
 stories! {
+    a_chain_keeps_its_leader
+    a_constrained_election_is_won_by_the_hub
     a_damaged_log_halts_its_replica
+    a_hub_is_elected_where_only_it_has_a_quorum
     a_lagging_replica_is_served_from_disk
     a_leader_hands_over
     a_leader_is_elected
@@ -79,6 +82,7 @@ stories! {
     bug_082_a_restarted_voter_keeps_its_old_promises
     conflicting_tails_are_replaced
     lost_appends_are_sent_again
+    nobody_wins_where_the_hub_misses_what_is_committed
     overlapping_appends_write_only_what_is_new
     proposals_of_a_turn_travel_as_one
     the_window_fills_and_opens_again
