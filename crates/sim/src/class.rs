@@ -19,6 +19,12 @@ pub enum Class {
     FullCut,
     /// Each node reaches but its neighbours in a ring.
     RingCut,
+    /// Only one node reaches all others, and does not lead.
+    HubCut,
+    /// A leader reaches nobody, and of the others only one that is behind reaches all.
+    ConstrainedCut,
+    /// Each node reaches but its neighbours in a chain.
+    ChainCut,
     /// The ways from nodes are clogged one after the other, and open again in another order.
     Clog,
     /// The queue between two nodes holds but a few frames.
@@ -81,7 +87,7 @@ pub enum Class {
 
 impl Class {
     /// The whole menu.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 39] = [
         Self::Loss,
         Self::Repeat,
         Self::Reorder,
@@ -89,6 +95,9 @@ impl Class {
         Self::OneWayCut,
         Self::FullCut,
         Self::RingCut,
+        Self::HubCut,
+        Self::ConstrainedCut,
+        Self::ChainCut,
         Self::Clog,
         Self::Overflow,
         Self::Replay,

@@ -3,7 +3,7 @@
 //! Invariant: every attempt has a number of its own; what is answered was asked, and not answered
 //! before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use types::{GroupId, LogIndex};
 
@@ -11,7 +11,7 @@ use crate::breach::{Breach, breach};
 use crate::history::OperationId;
 use crate::queue::Boot;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Kind {
     Write,
     Read,
@@ -46,6 +46,10 @@ pub(crate) struct Clients {
     last: u64,
     open: BTreeMap<u64, Attempt>,
     leaders: BTreeMap<GroupId, u64>,
+    /// Attempts up to this one do not count as fresh.
+    stale: u64,
+    /// What fresh attempts were served.
+    fresh: BTreeSet<(GroupId, Kind)>,
 }
 
 impl Clients {
@@ -80,6 +84,24 @@ impl Clients {
     /// Attempts that nobody answered yet.
     pub(crate) fn open(&self) -> impl Iterator<Item = (u64, &Attempt)> {
         self.open.iter().map(|(number, attempt)| (*number, attempt))
+    }
+
+    /// Whatever begins from here on is fresh.
+    pub(crate) fn begin_anew(&mut self) {
+        self.stale = self.last;
+        self.fresh.clear();
+    }
+
+    /// An attempt was served.
+    pub(crate) fn served(&mut self, number: u64, attempt: &Attempt) {
+        if number > self.stale {
+            self.fresh.insert((attempt.group, attempt.kind));
+        }
+    }
+
+    /// Whether a fresh attempt of that kind was served by a group.
+    pub(crate) fn is_served(&self, group: GroupId, kind: Kind) -> bool {
+        self.fresh.contains(&(group, kind))
     }
 
     pub(crate) fn leader(&self, group: GroupId) -> Option<u64> {

@@ -18,6 +18,12 @@ pub enum Effect {
     LostToCut,
     /// Frames lost to a ring.
     LostToRing,
+    /// Frames lost around a hub.
+    LostToHub,
+    /// Frames lost around a hub that is behind.
+    LostToConstraint,
+    /// Frames lost to a chain.
+    LostToChain,
     /// Frames held by a clog and let go.
     ClogHeld,
     /// Frames dropped from full queues.
@@ -100,6 +106,16 @@ pub enum Effect {
     CancelledServed,
     /// Redirects that led to the leader.
     Redirects,
+    /// Groups served while their voters formed a ring.
+    ServedInRing,
+    /// Groups served while only a hub reached their voters.
+    ServedAroundHub,
+    /// Groups served while a hub was all that their leader had left.
+    ServedConstrained,
+    /// Groups served while their voters formed a chain.
+    ServedInChain,
+    /// Groups of which nobody could lead while a partition lasted.
+    NobodyAble,
     /// Restarts.
     Restarts,
     /// Machines restored with what they had applied.
@@ -184,7 +200,7 @@ impl Coverage {
 pub const FAULT_EFFECTS: usize = Effect::RetriesServed as usize;
 
 /// The menu of effects, in the order in which they are declared.
-const EFFECTS: [(Effect, &str); 64] = [
+const EFFECTS: [(Effect, &str); 72] = [
     (Effect::FramesLost, "frames lost"),
     (Effect::FramesRepeated, "frames that arrived twice"),
     (Effect::FramesOvertaken, "frames overtaken by a later one"),
@@ -192,6 +208,9 @@ const EFFECTS: [(Effect, &str); 64] = [
     (Effect::LostOneWay, "frames lost to a cut in one direction"),
     (Effect::LostToCut, "frames lost to a cut between camps"),
     (Effect::LostToRing, "frames lost to a ring"),
+    (Effect::LostToHub, "frames lost around a hub"),
+    (Effect::LostToConstraint, "frames lost around a hub that is behind"),
+    (Effect::LostToChain, "frames lost to a chain"),
     (Effect::ClogHeld, "frames held by a clog and let go"),
     (Effect::QueueOverflow, "frames dropped from full queues"),
     (Effect::Replayed, "old frames that came again"),
@@ -233,6 +252,11 @@ const EFFECTS: [(Effect, &str); 64] = [
     (Effect::RetriesServed, "retries served"),
     (Effect::CancelledServed, "operations served after the client left"),
     (Effect::Redirects, "redirects that led to the leader"),
+    (Effect::ServedInRing, "groups served in a ring"),
+    (Effect::ServedAroundHub, "groups served around a hub"),
+    (Effect::ServedConstrained, "groups served around a hub without their leader"),
+    (Effect::ServedInChain, "groups served in a chain"),
+    (Effect::NobodyAble, "groups that nobody could lead while cut"),
     (Effect::Restarts, "restarts"),
     (Effect::RestoredAhead, "machines restored with what they had applied"),
     (Effect::Elections, "leaders elected"),

@@ -36,6 +36,7 @@ pub mod history;
 mod machine;
 mod network;
 mod node;
+mod partition;
 mod plan;
 mod queue;
 mod random;

@@ -68,12 +68,16 @@ impl Network {
     }
 
     fn way(&mut self, from: u64, to: u64) -> &mut Way {
-        let place = usize::try_from((from - 1) * self.nodes + to - 1).expect("at most 7 nodes");
+        let place = self.place(from, to);
         &mut self.ways[place]
     }
 
-    pub(crate) fn is_cut(&mut self, from: u64, to: u64) -> bool {
-        self.way(from, to).cuts > 0
+    fn place(&self, from: u64, to: u64) -> usize {
+        usize::try_from((from - 1) * self.nodes + to - 1).expect("at most 7 nodes")
+    }
+
+    pub(crate) fn is_cut(&self, from: u64, to: u64) -> bool {
+        self.ways[self.place(from, to)].cuts > 0
     }
 
     /// The next frame of a way: its place and the connection that it is on.

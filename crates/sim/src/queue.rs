@@ -11,6 +11,8 @@ use raft_core::Fetch;
 use types::GroupId;
 
 use crate::class::Class;
+use crate::effect::Effect;
+use crate::partition::Ways;
 
 /// Which start of a node something belongs to; what belongs to an earlier one is void.
 pub(crate) type Boot = u64;
@@ -69,7 +71,9 @@ pub(crate) enum Event {
 #[derive(Clone, Debug)]
 pub(crate) enum Relief {
     /// These ways are open again.
-    Uncut { ways: Vec<(u64, u64)> },
+    Uncut { ways: Ways },
+    /// It is not over: these are cut too, for so many microseconds.
+    Worsen { ways: Ways, effect: Effect, for_us: u64 },
     /// Frames from a node flow again.
     Unclog { node: u64 },
     /// A way is as fast as before.

@@ -1,6 +1,6 @@
 //! A bounded run of the simulator, and its determinism.
 
-use sim::{Coverage, Effect, Outcome, Plan, run};
+use sim::{Class, Classes, Coverage, Effect, Outcome, Plan, run};
 
 fn pass(seed: u64) -> Outcome {
     run(Plan::draw(seed, 4_000), None).unwrap_or_else(|violation| panic!("{violation}"))
@@ -34,4 +34,26 @@ fn whoever_tells_the_story_does_not_change_it() {
     let told = run(Plan::draw(5, 2_000), Some(&mut teller)).unwrap();
     assert_eq!(told, run(Plan::draw(5, 2_000), None).unwrap());
     assert!(lines > 2_000);
+}
+
+#[test]
+fn a_group_serves_while_a_part_of_it_is_cut_off() {
+    let shapes = [
+        (Class::RingCut, Effect::ServedInRing),
+        (Class::HubCut, Effect::ServedAroundHub),
+        (Class::ConstrainedCut, Effect::ServedConstrained),
+        (Class::ChainCut, Effect::ServedInChain),
+    ];
+    for (class, effect) in shapes {
+        let mut coverage = Coverage::default();
+        for seed in 0..8 {
+            let faults = Classes::default().with(class);
+            let drawn =
+                Plan { nodes: 5, groups: 2, replication_factor: 5, ..Plan::draw(seed, 1_000) };
+            let outcome = run(Plan { faults, ..drawn }, None);
+            let outcome = outcome.unwrap_or_else(|violation| panic!("{violation}"));
+            coverage.merge(outcome.coverage.counts().iter().copied());
+        }
+        assert!(coverage.of(effect) > 0, "{class:?}");
+    }
 }

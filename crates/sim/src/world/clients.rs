@@ -148,7 +148,7 @@ impl World<'_> {
             let what = format!("{attempt:?} is written to group {group}");
             return breach("questions are answered by whom they were asked", what);
         }
-        self.served(&attempt, Effect::WritesDone);
+        self.served(number, &attempt, Effect::WritesDone);
         if attempt.is_cancelled {
             return Ok(());
         }
@@ -156,8 +156,9 @@ impl World<'_> {
         self.checks.reads.written(&attempt, index)
     }
 
-    fn served(&mut self, attempt: &Attempt, effect: Effect) {
+    fn served(&mut self, number: u64, attempt: &Attempt, effect: Effect) {
         self.count(effect);
+        self.clients.served(number, attempt);
         self.clients.believe(attempt.group, attempt.node);
         if attempt.tries > 0 {
             self.count(Effect::RetriesServed);
@@ -178,7 +179,7 @@ impl World<'_> {
         let attempt = self.clients.end(number)?;
         match (answer, attempt.kind) {
             (Answer::ReadAt { group, index }, Kind::Read) if group == attempt.group => {
-                self.served(&attempt, Effect::ReadsDone);
+                self.served(number, &attempt, Effect::ReadsDone);
                 let machine = self.node_ref(node).machine(group);
                 let (applied, value) = (machine.applied, machine.value(attempt.key));
                 if attempt.is_cancelled {

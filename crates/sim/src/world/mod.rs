@@ -2,12 +2,14 @@
 //!
 //! `turns.rs` gives events to nodes and carries out what they want; `frames.rs` sends, `clients.rs`
 //! asks and is answered, `strikes.rs` lets faults happen, `handovers.rs` moves leaders, `deaths.rs`
-//! ends and starts nodes, `phases.rs` leads through the run.
+//! ends and starts nodes, `phases.rs` leads through the run, `partial.rs` through what is demanded
+//! while a part of the cluster is cut off.
 
 mod clients;
 mod deaths;
 mod frames;
 mod handovers;
+mod partial;
 mod phases;
 mod strikes;
 mod turns;

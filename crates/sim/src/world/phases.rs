@@ -13,7 +13,7 @@ use crate::queue::Event;
 use crate::real::Ending;
 
 /// How long a healed cluster may take to settle, in microseconds: elections, retries, catching up.
-const SETTLE_US: u64 = 60_000_000;
+pub(super) const SETTLE_US: u64 = 60_000_000;
 /// How often one looks.
 const LOOK_US: u64 = 200_000;
 /// How many events may be planned once all is quiet, for each node and group.
@@ -31,6 +31,7 @@ impl World<'_> {
             self.next_event()?;
         }
         let present = self.heal();
+        self.live_in_part(&present)?;
         self.pass(2_000_000)?;
         self.is_asked = false;
         self.settle(&present)?;
@@ -40,7 +41,7 @@ impl World<'_> {
         self.checks.histories.check()
     }
 
-    fn pass(&mut self, for_us: u64) -> Held {
+    pub(super) fn pass(&mut self, for_us: u64) -> Held {
         let end = self.queue.now() + for_us;
         while self.queue.now() < end {
             self.next_event()?;
@@ -101,7 +102,7 @@ impl World<'_> {
     }
 
     /// Waits until nothing is under way and everybody has everything.
-    fn settle(&mut self, present: &[u64]) -> Held {
+    pub(super) fn settle(&mut self, present: &[u64]) -> Held {
         let end = self.queue.now() + SETTLE_US;
         loop {
             let Some(unsettled) = self.unsettled(present) else { return Ok(()) };
@@ -144,38 +145,42 @@ impl World<'_> {
         (leaders != 1).then(|| format!("group {group} has {leaders} leaders"))
     }
 
-    /// A write and a read of every group are served.
+    /// A fresh write and a fresh read of every group are served.
     fn ask_everybody(&mut self, present: &[u64]) -> Held {
-        self.is_asked = true;
-        let done = |world: &Self, effect| world.coverage.of(effect);
-        for group in self.routing.groups() {
-            for (kind, effect) in
-                [(Kind::Write, Effect::WritesDone), (Kind::Read, Effect::ReadsDone)]
-            {
-                let before = done(self, effect);
-                let end = self.queue.now() + SETTLE_US;
-                while done(self, effect) == before {
-                    if self.queue.now() >= end {
-                        let what = format!("no {kind:?} of group {group} by {present:?}");
-                        return breach("a healed cluster serves", what);
-                    }
-                    self.ask_present(group, kind, present);
-                    self.pass(20_000)?;
-                }
+        self.clients.begin_anew();
+        let end = self.queue.now() + SETTLE_US;
+        while let Some((group, kind)) = self.unserved().first().copied() {
+            if self.queue.now() >= end {
+                let what = format!("no {kind:?} of group {group} by {present:?}");
+                return breach("a healed cluster serves", what);
             }
+            self.ask_unserved(present);
+            self.pass(20_000)?;
         }
-        self.is_asked = false;
         Ok(())
     }
 
-    /// Asks whoever leads among those that are there.
+    /// What was not served since one began anew.
+    pub(super) fn unserved(&self) -> Vec<(GroupId, Kind)> {
+        let all = self
+            .routing
+            .groups()
+            .flat_map(|group| [Kind::Write, Kind::Read].into_iter().map(move |kind| (group, kind)));
+        all.filter(|(group, kind)| !self.clients.is_served(*group, *kind)).collect()
+    }
+
+    pub(super) fn ask_unserved(&mut self, present: &[u64]) {
+        for (group, kind) in self.unserved() {
+            self.ask_present(group, kind, present);
+        }
+    }
+
+    /// Asks whoever leads, or believes so, among those that are there.
     fn ask_present(&mut self, group: GroupId, kind: Kind, present: &[u64]) {
-        let leads = |node: &&u64| {
-            let running = self.node_ref(**node).running.as_ref();
-            running.is_some_and(|running| running.multi().group_role_is_leader(group))
-        };
-        if let Some(leader) = present.iter().find(leads).copied() {
-            self.attempt(group, 0, kind, 0, Some(leader));
+        for node in
+            present.iter().filter(|node| self.leads(**node, group)).copied().collect::<Vec<_>>()
+        {
+            self.attempt(group, 0, kind, 0, Some(node));
         }
     }
 

@@ -5,6 +5,7 @@ use crate::breach::Held;
 use crate::class::Class;
 use crate::disk::{Disk, DiskFault};
 use crate::effect::Effect;
+use crate::partition::{self, Ways};
 use crate::queue::{Event, Relief};
 use crate::random::Random;
 use crate::real::Ending;
@@ -34,9 +35,14 @@ const fn gap_us(class: Class) -> Option<(u64, u64)> {
         Class::Crash | Class::Kill | Class::Pause | Class::Stall | Class::Starve => {
             Some((SECOND / 2, 8 * SECOND))
         }
-        Class::RingCut | Class::Storm | Class::Slow | Class::JumpForward | Class::JumpBack => {
-            Some((2 * SECOND, 15 * SECOND))
-        }
+        Class::RingCut
+        | Class::HubCut
+        | Class::ConstrainedCut
+        | Class::ChainCut
+        | Class::Storm
+        | Class::Slow
+        | Class::JumpForward
+        | Class::JumpBack => Some((2 * SECOND, 15 * SECOND)),
         Class::SyncError | Class::WriteError | Class::ReadError => Some((SECOND, 10 * SECOND)),
         Class::Blackout | Class::Wipe | Class::BitFlip | Class::Misdirect => {
             Some((5 * SECOND, 30 * SECOND))
@@ -70,7 +76,10 @@ impl World<'_> {
         let (one, other) = (random.within(1, self.plan.nodes), random.within(1, self.plan.nodes));
         let for_us = random.within(SECOND / 5, 6 * SECOND);
         match class {
-            Class::OneWayCut | Class::FullCut | Class::RingCut => self.cut(class, for_us),
+            Class::OneWayCut | Class::FullCut => self.cut(class, for_us),
+            Class::RingCut | Class::HubCut | Class::ConstrainedCut | Class::ChainCut => {
+                self.cut_in_part(class, for_us);
+            }
             Class::Clog => self.clog(one, for_us / 2),
             Class::Delay => self.delay(one, other, for_us),
             Class::Reset => self.reset(one, other),
@@ -111,6 +120,7 @@ impl World<'_> {
         }
         match relief {
             Relief::Uncut { ways } => self.network.uncut(&ways),
+            Relief::Worsen { ways, effect, for_us } => self.sever(ways, effect, for_us),
             Relief::Unclog { node } => self.unclog(node),
             Relief::Undelay { from, to } => self.network.delay(from, to, 0),
             Relief::Feed { node } => self.node(node).clock.is_starved = false,
@@ -125,26 +135,20 @@ impl World<'_> {
     fn cut(&mut self, class: Class, for_us: u64) {
         let nodes = self.plan.nodes;
         let random = &mut self.strikes[class as usize];
-        let all = || (1..=nodes).flat_map(|from| (1..=nodes).map(move |to| (from, to)));
         let mut order: Vec<u64> = (1..=nodes).collect();
         random.shuffle(&mut order);
-        let place = |node| order.iter().position(|other| *other == node).unwrap_or_default() as u64;
-        let (ways, effect): (Vec<_>, _) = if class == Class::OneWayCut {
-            let from = order[0];
-            let wide = random.one_in(3);
-            let is_cut = |(a, b): &(u64, u64)| *a == from && (wide || place(*b) == 1);
-            (all().filter(is_cut).collect(), Effect::LostOneWay)
-        } else if class == Class::RingCut {
-            let is_far = |(a, b): &(u64, u64)| {
-                let apart = place(*a).abs_diff(place(*b));
-                apart > 1 && apart < nodes - 1
-            };
-            (all().filter(is_far).collect(), Effect::LostToRing)
+        let (ways, effect) = if class == Class::OneWayCut {
+            (partition::one_way(&order, random.one_in(3)), Effect::LostOneWay)
         } else {
             let camp = if random.one_in(2) { 1 } else { random.within(1, nodes) };
-            let is_across = |(a, b): &(u64, u64)| (place(*a) < camp) != (place(*b) < camp);
-            (all().filter(is_across).collect(), Effect::LostToCut)
+            let camp = usize::try_from(camp).expect("at most 7 nodes");
+            (partition::camps(&order, camp), Effect::LostToCut)
         };
+        self.sever(ways, effect, for_us);
+    }
+
+    /// Cuts ways for a while.
+    pub(super) fn sever(&mut self, ways: Ways, effect: Effect, for_us: u64) {
         self.tell(|| format!("  cut for {for_us} us: {ways:?}"));
         self.network.cut(&ways, effect);
         self.plan_event(for_us, Event::Relief(Relief::Uncut { ways }));
