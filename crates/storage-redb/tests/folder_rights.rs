@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::{append, batch, create, identity, options};
 use storage_redb::{OpenError, Store};
@@ -20,6 +21,13 @@ use tempfile::TempDir;
 const FOLDER: &str = "FOLDER_RIGHTS_FOLDER";
 /// A user who owns nothing and may do nothing special.
 const NOBODY: u32 = 65534;
+
+/// One test at a time: between its birth and its own program, a child holds the locks of every folder
+/// that any test of this process has open.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What the other process does: it opens the folder, says what came of it, and holds it until its
 /// input ends. Nothing if this is not the other process.
@@ -111,6 +119,7 @@ fn allow(path: &Path, mode: u32) {
 
 #[test]
 fn a_folder_that_another_process_has_open_is_refused_until_that_ends() {
+    let _turn = alone();
     let dir = tempfile::tempdir().unwrap();
     let program = env::current_exe().unwrap();
     for is_killed in [false, true] {
@@ -132,6 +141,7 @@ fn a_folder_that_another_process_has_open_is_refused_until_that_ends() {
 
 #[test]
 fn folders_and_files_that_are_closed_to_the_process_are_named_with_advice() {
+    let _turn = alone();
     let ground = Ground::new();
     let open = ground.folder("open");
     assert_eq!(ground.open(&open), "it is open", "as it is");
