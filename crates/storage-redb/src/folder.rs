@@ -196,6 +196,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_log_has_its_name_only_once_it_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let cut_short = folder.create_log(|path| {
+            std::fs::write(path, b"half").unwrap();
+            Err(OpenError::NotAFolder { path: path.to_owned() })
+        });
+        assert!(cut_short.is_err() && !folder.has_log().unwrap());
+        let made = folder.create_log(|path| {
+            assert!(!path.exists(), "what is half made is gone");
+            std::fs::write(path, b"whole").unwrap();
+            assert!(!folder.has_log().unwrap());
+            Ok(())
+        });
+        made.unwrap();
+        assert_eq!(std::fs::read(folder.log_path()).unwrap(), b"whole");
+    }
+
     /// The mark of a file system in memory.
     const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 

@@ -6,14 +6,19 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use codec::Restored;
+use bytes::BytesMut;
+use codec::{Checkpoint, CheckpointState, PageWriter, Restored, Sequence};
 use common::{
     append, batch, configuration, create, fetch, hard_state, id, open_with, options, request,
 };
-use raft_core::EntryRun;
+use raft_core::{EntryRun, HardState};
+use redb::{Builder, ReadableTable, Table, TableDefinition};
 use storage_redb::sim_disk::SimDisk;
 use storage_redb::{CommitPhases, FetchRequest, OpenError, ReadError, Store, StoreOptions};
-use types::{BootId, GroupId, LogIndex, NodeId, StoreId};
+use types::{BootId, Generation, GroupId, LogIndex, NodeId, ReplicaId, StoreId};
+
+const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
+const CHECKPOINTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("checkpoints");
 
 /// A store with many large records of two groups, much more than redb keeps in memory.
 fn large_store() -> (SimDisk, Store) {
@@ -80,6 +85,95 @@ fn a_record_in_the_place_of_another_is_damage() {
         let answer = fetch(&reader, request(1, index, index));
         let is_damaged = matches!(answer, Err(ReadError::Damaged { .. }));
         assert_eq!(is_damaged, index == 20 || index == 40, "index {index}: {answer:?}");
+    }
+}
+
+/// A store whose group 1 has a checkpoint that speaks of entries 2 to 4, each in a record of its own;
+/// the first one was released. Record 1 makes the group.
+fn store_with_checkpoint() -> SimDisk {
+    let disk = SimDisk::new();
+    let (mut store, _) = open_with(&disk, options(|_| {})).unwrap();
+    store.commit(&batch(&[create(1)])).unwrap();
+    for index in 1..=4 {
+        store.commit(&batch(&[append(1, 1, index, &[b"entry"])])).unwrap();
+    }
+    store.release(GroupId(1), id(1, 1), configuration(3)).unwrap();
+    while store.counters().checkpoints_written == 0 {
+        let before = store.counters();
+        store.commit(&[]).unwrap();
+        assert_ne!(store.counters(), before, "an idle store writes checkpoints");
+    }
+    drop(store);
+    disk
+}
+
+/// Changes a table behind the store's back, with all that redb does to make it right for redb; returns
+/// what the store says to it.
+fn tamper(
+    disk: &SimDisk,
+    table: TableDefinition<'_, u64, &'static [u8]>,
+    change: impl FnOnce(&mut Table<'_, u64, &'static [u8]>),
+) -> String {
+    let database = Builder::new().create_with_backend(disk.clone()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    change(&mut transaction.open_table(table).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
+    let image = disk.image();
+    let error = open_with(disk, options(|_| {})).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert!(disk.image() == image, "the file is left as it is");
+    error.to_string()
+}
+
+#[test]
+fn a_record_that_is_gone_is_named_by_what_it_held() {
+    let text = tamper(&store_with_checkpoint(), RECORDS, |records| {
+        records.remove(4).unwrap();
+    });
+    assert!(text.contains("no record holds group 1, index 3"), "{text}");
+}
+
+#[test]
+fn what_is_whole_to_redb_has_to_be_what_was_written() {
+    let flip = |table: &mut Table<'_, u64, &'static [u8]>| {
+        let (key, mut value) = {
+            let row = table.first().unwrap().unwrap();
+            (row.0.value(), row.1.value().to_vec())
+        };
+        *value.last_mut().unwrap() ^= 1;
+        table.insert(key, &value[..]).unwrap();
+    };
+    let text = tamper(&store_with_checkpoint(), RECORDS, flip);
+    assert!(text.contains("record checksum"), "{text}");
+    let text = tamper(&store_with_checkpoint(), CHECKPOINTS, flip);
+    assert!(text.contains("page checksum"), "{text}");
+}
+
+#[test]
+fn a_checkpoint_that_makes_no_sense_is_damage() {
+    let sane = CheckpointState {
+        replica: ReplicaId(1),
+        hard_state: HardState::default(),
+        base: id(1, 1),
+        base_configuration: configuration(3),
+        last: LogIndex(4),
+        terms: vec![id(1, 2)],
+    };
+    let ends_early = CheckpointState { last: LogIndex(0), terms: Vec::new(), ..sane.clone() };
+    let no_term = CheckpointState { terms: Vec::new(), ..sane.clone() };
+    let falling = CheckpointState { terms: vec![id(2, 2), id(1, 3)], ..sane.clone() };
+    for states in [vec![ends_early], vec![no_term], vec![falling], vec![sane.clone(), sane]] {
+        let text = tamper(&store_with_checkpoint(), CHECKPOINTS, |checkpoints| {
+            let mut page = PageWriter::new(1000, BytesMut::new());
+            for state in &states {
+                let (group, generation, upto) = (GroupId(1), Generation(1), Sequence(5));
+                page.push(&Checkpoint { group, generation, upto, state: Some(state.clone()) });
+            }
+            checkpoints.insert(1000, &page.finish()[..]).unwrap();
+        });
+        let expected = "checkpoint page 1000: the checkpoint of group 1 makes no sense";
+        assert!(text.contains(expected), "{states:?}: {text}");
     }
 }
 

@@ -107,6 +107,19 @@ fn an_open_folder_is_refused_until_store_and_readers_are_gone() {
 }
 
 #[test]
+fn a_folder_in_which_somebody_makes_a_log_is_refused() {
+    // As long as there is no log that redb could lock, only this file tells.
+    let dir = tempfile::tempdir().unwrap();
+    let lock = fs::File::create(dir.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let (error, text) = refused(dir.path());
+    assert!(matches!(error, OpenError::AlreadyOpen { .. }), "{text}");
+    assert!(!dir.path().join("log.redb").exists());
+    drop(lock);
+    open(dir.path()).unwrap();
+}
+
+#[test]
 fn a_folder_of_another_cluster_or_node_is_refused_by_name() {
     let dir = folder();
     let other = Identity { cluster: ClusterId::new("other").unwrap(), node: NodeId(1) };
