@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::OpenError;
 
-/// The log's name in the folder.
-pub(crate) const LOG_FILE: &str = "log.redb";
+/// The name of a store's log in its folder.
+pub const LOG_FILE: &str = "log.redb";
 /// What the log is called until it is whole.
 const NEW_LOG_FILE: &str = "log.redb.new";
 /// The file that is locked by whoever has the folder open; it is empty and stays.

@@ -86,6 +86,7 @@ mod staging;
 mod store;
 
 pub use error::{Misuse, MisuseFault, OpenError, ReadError, StoreError};
+pub use folder::LOG_FILE;
 pub use options::{CommitPhases, Identity, OptionsError, RawStoreOptions, StoreOptions};
 pub use reader::{FetchRequest, Reader};
 /// What a [`Disk`] reads and writes with: redb's trait, of the very version that the store uses.

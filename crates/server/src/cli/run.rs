@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
 
 use engine::{Failure, ShutdownError};
+use storage_redb::LOG_FILE;
 use thiserror::Error;
 use types::NodeId;
 
@@ -37,12 +39,14 @@ pub enum RunError {
         error: NodeError,
     },
     /// A node failed while it ran.
-    #[error("node {node} failed: {failure}")]
+    #[error("node {node} failed: {failure}{advice}")]
     Failed {
         /// The node.
         node: NodeId,
         /// Why.
         failure: Failure,
+        /// What to do, if the failure does not say.
+        advice: String,
     },
     /// A node did not end well.
     #[error("node {node} did not end well: {error}")]
@@ -110,20 +114,43 @@ pub(crate) async fn until_signal(nodes: Vec<Node>, mut signals: Signals) -> Resu
         }
     };
     match failed {
-        Some((node, failure)) => Err(RunError::Failed { node, failure }),
+        Some(failed) => Err(failed),
         None => stopped.into_iter().collect(),
     }
 }
 
-async fn first_failure(nodes: &[Node]) -> (NodeId, Failure) {
+async fn first_failure(nodes: &[Node]) -> RunError {
     let mut failures: Vec<_> = nodes.iter().map(|node| Box::pin(node.failed())).collect();
     std::future::poll_fn(|context| {
         for (node, failure) in nodes.iter().zip(&mut failures) {
             if let std::task::Poll::Ready(failure) = failure.as_mut().poll(context) {
-                return std::task::Poll::Ready((node.id(), failure));
+                let advice = advice(&failure, node.data_dir());
+                return std::task::Poll::Ready(RunError::Failed {
+                    node: node.id(),
+                    failure,
+                    advice,
+                });
             }
         }
         std::task::Poll::Pending
     })
     .await
+}
+
+/// What the operator does about a failure that does not say so itself.
+fn advice(failure: &Failure, data_dir: &Path) -> String {
+    match failure {
+        Failure::Store { .. } => {
+            let log = data_dir.join(LOG_FILE);
+            format!(
+                "; the log is {}: see to its disk, then start the node again, which checks all that \
+                 it finds there",
+                log.display()
+            )
+        }
+        Failure::RolledBack { .. }
+        | Failure::StateMachine { .. }
+        | Failure::Founding { .. }
+        | Failure::Thread { .. } => String::new(),
+    }
 }

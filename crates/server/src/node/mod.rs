@@ -7,7 +7,7 @@ pub mod bridge;
 pub mod sockets;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +61,7 @@ pub struct Node {
     service: Arc<Service>,
     listener: Listener,
     health: JoinHandle<()>,
+    data_dir: PathBuf,
 }
 
 impl Node {
@@ -112,7 +113,8 @@ impl Node {
         match Listener::start(sockets.clients, Arc::clone(&service)) {
             Ok(listener) => {
                 let health = tokio::spawn(watch_health(engine.clone(), Arc::clone(&service)));
-                Ok(Self { engine, service, listener, health })
+                let data_dir = config.data_dir.clone();
+                Ok(Self { engine, service, listener, health, data_dir })
             }
             Err(error) => {
                 let _ = engine.shutdown().await;
@@ -129,6 +131,11 @@ impl Node {
     /// Which node it is.
     pub fn id(&self) -> NodeId {
         self.service.topology.me
+    }
+
+    /// Where it keeps its log.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// Ends when every group has a leader, as far as this node knows.

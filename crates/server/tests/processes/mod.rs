@@ -1,6 +1,7 @@
 //! The program as processes of its own, and clients that speak to it over plain sockets.
 //!
-//! - `program`: one process; `cluster`: three nodes with folders, ports and logs.
+//! - `program`: one process; `cluster`: three nodes with folders, ports and logs; `site`: nodes whose
+//!   folders and logs are looked into.
 //! - `resp`: what a client sends and receives. It shares no code with the server, so that an error in
 //!   the server's own reader or writer does not hide itself.
 #![allow(dead_code, reason = "each test target uses a part of this")]
@@ -8,6 +9,7 @@
 pub(crate) mod cluster;
 pub(crate) mod program;
 pub(crate) mod resp;
+pub(crate) mod site;
 
 use std::time::Duration;
 
