@@ -48,7 +48,9 @@ impl Window {
         self.phase.store(CLOSED, Ordering::Relaxed);
         let (wall, cpu) = (start.elapsed(), process_cpu_time() - cpu);
         let after = edge();
-        let switches = context_switches().zip(switches).map(|(after, before)| after - before);
+        // Fewer than before if a thread has ended, which takes its own along: then nobody knows.
+        let switches = context_switches().zip(switches);
+        let switches = switches.and_then(|(after, before)| after.checked_sub(before));
         (Took { wall, cpu, switches }, before, after)
     }
 }
