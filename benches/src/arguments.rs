@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::figure::{FIGURES, Figure};
+use crate::reopen;
 
 /// How the program is called.
 pub(crate) const USAGE: &str = "\
 usage: figures NAME [--case TEXT] [--runs N] [--ours-only] [--dir PATH] [--seconds N]
+               [--mib N]
        figures --list
 
   --case TEXT   only the cases whose name contains TEXT
@@ -17,6 +19,7 @@ usage: figures NAME [--case TEXT] [--runs N] [--ours-only] [--dir PATH] [--secon
   --dir PATH    a folder on the disk to measure, for figures that write (default: the system's
                 temporary one); what they write there they remove
   --seconds N   how long a run of durable-writes counts, 1 to 600 (default 3)
+  --mib N       how much live log reopen opens, in MiB, 1 to 65536 (default 1024)
 
 durable-writes prints writes per second of three nodes in one process; beside them the latencies,
 the CPU time per write of the whole process (whoever proposes included), entries per sync, and what
@@ -39,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) dir: PathBuf,
     /// How long a run counts, of a figure whose runs last for a time.
     pub(crate) window: Duration,
+    /// How much live log is opened, of a figure that opens one.
+    pub(crate) live_mib: u64,
 }
 
 impl Default for Options {
@@ -49,6 +54,7 @@ impl Default for Options {
             with_peer: true,
             dir: std::env::temp_dir(),
             window: Duration::from_secs(3),
+            live_mib: 1024,
         }
     }
 }
@@ -58,7 +64,12 @@ impl Default for Options {
 pub(crate) enum Arguments {
     Help,
     List,
-    Measure { figure: &'static Figure, options: Options },
+    /// What this program asks of itself, for `reopen`.
+    Part(Vec<String>),
+    Measure {
+        figure: &'static Figure,
+        options: Options,
+    },
 }
 
 /// Why the command line is not understood.
@@ -71,6 +82,7 @@ pub(crate) enum ArgumentError {
     NoValue { option: &'static str },
     Runs { found: String },
     Seconds { found: String },
+    Mib { found: String },
 }
 
 impl Arguments {
@@ -90,7 +102,9 @@ impl Arguments {
                 "--case" => options.case = value("--case")?,
                 "--dir" => options.dir = value("--dir")?.into(),
                 "--seconds" => options.window = parse_seconds(value("--seconds")?)?,
+                "--mib" => options.live_mib = parse_mib(value("--mib")?)?,
                 "--runs" => options.runs = parse_runs(value("--runs")?)?,
+                reopen::PART => return Ok(Self::Part(arguments.collect())),
                 option if option.starts_with('-') => {
                     return Err(ArgumentError::UnknownOption { option: argument });
                 }
@@ -122,6 +136,13 @@ fn parse_seconds(found: String) -> Result<Duration, ArgumentError> {
     }
 }
 
+fn parse_mib(found: String) -> Result<u64, ArgumentError> {
+    match found.parse() {
+        Ok(mib @ 1..=65_536) => Ok(mib),
+        Ok(_) | Err(_) => Err(ArgumentError::Mib { found }),
+    }
+}
+
 impl fmt::Display for ArgumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = || FIGURES.map(|figure| figure.name).join(", ");
@@ -135,6 +156,9 @@ impl fmt::Display for ArgumentError {
             Self::NoValue { option } => write!(f, "{option} needs a value"),
             Self::Seconds { found } => {
                 write!(f, "--seconds is a number from 1 to 600, not {found:?}")
+            }
+            Self::Mib { found } => {
+                write!(f, "--mib is a number from 1 to 65536, not {found:?}")
             }
             Self::Runs { found } => {
                 write!(f, "--runs is a number of at least {RUNS_MIN}, not {found:?}")
@@ -182,6 +206,8 @@ mod tests {
         assert_eq!(parse("--runs 4").unwrap_err(), ArgumentError::Runs { found: "4".into() });
         let found = "0".to_string();
         assert_eq!(parse("--seconds 0").unwrap_err(), ArgumentError::Seconds { found });
+        let found = "0".to_string();
+        assert_eq!(parse("--mib 0").unwrap_err(), ArgumentError::Mib { found });
         let option = "--fast".to_string();
         assert_eq!(parse("--fast").unwrap_err(), ArgumentError::UnknownOption { option });
         let name = "b".to_string();

@@ -8,6 +8,7 @@ use crate::durable_writes;
 use crate::kill_gap;
 use crate::log_commit;
 use crate::node_entry_cost;
+use crate::reopen;
 use crate::report::Line;
 
 /// Something that is measured in several cases.
@@ -25,7 +26,7 @@ pub(crate) struct Figure {
 pub(crate) type Emit<'a> = dyn FnMut(Line) + 'a;
 
 /// All figures. A name never changes its meaning.
-pub(crate) const FIGURES: [Figure; 5] = [
+pub(crate) const FIGURES: [Figure; 6] = [
     Figure {
         name: "core-entry-cost",
         about: "CPU time per entry in raft-core, three replicas on one thread, beside raft-rs",
@@ -50,6 +51,11 @@ pub(crate) const FIGURES: [Figure; 5] = [
         name: "kill-gap",
         about: "how long writes wait when a leader is killed, of three processes",
         measure: kill_gap::measure,
+    },
+    Figure {
+        name: "reopen",
+        about: "how long 1 GiB of live log takes to open after a kill, beside reading its file",
+        measure: reopen::measure,
     },
 ];
 

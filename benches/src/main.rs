@@ -5,6 +5,7 @@
 //! cargo run --release -p benches --bin figures -- log-commit --dir FOLDER_ON_THE_DISK
 //! cargo run --release -p benches --bin figures -- durable-writes --dir FOLDER_ON_THE_DISK
 //! cargo build --release -p server && cargo run --release -p benches --bin figures -- kill-gap
+//! cargo run --release -p benches --bin figures -- reopen --dir FOLDER_ON_THE_DISK
 //! cargo run --release -p benches --bin figures -- --list
 //! ```
 //!
@@ -21,6 +22,7 @@
 //! - `log_commit`: what a durable commit of the log takes.
 //! - `durable_writes`: how many writes three nodes take, with disks, network and all.
 //! - `kill_gap`: how long writes wait when a leader is killed.
+//! - `reopen`: how long a log takes to open again after its process was killed.
 #![forbid(unsafe_code)]
 
 mod arguments;
@@ -32,6 +34,7 @@ mod figure;
 mod kill_gap;
 mod log_commit;
 mod node_entry_cost;
+mod reopen;
 mod report;
 mod workload;
 
@@ -53,6 +56,12 @@ fn main() -> ExitCode {
         Arguments::List => {
             for figure in FIGURES {
                 println!("{:<20}{}", figure.name, figure.about);
+            }
+        }
+        Arguments::Part(arguments) => {
+            if let Err(wrong) = reopen::play(&arguments) {
+                eprintln!("figures: {wrong}");
+                return ExitCode::FAILURE;
             }
         }
         Arguments::Measure { figure, options } => {
