@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use codec::{Envelope, FrameLimits, decode_frame, decode_notice, is_notice};
-use raft_core::MessageBody;
+use raft_core::{EntryRun, MessageBody, RunBody};
 use transport::{Events, Hello};
 use types::{BootId, NodeId, StoreId};
 
@@ -69,8 +69,7 @@ impl LinkDoor {
         };
         match decode_frame(body, &self.frame_limits) {
             Ok(mut messages) => {
-                let takes_entries = !self.gauge.is_behind() && !self.disk.room.is_closed();
-                if matches!(way, Way::From(_)) && !takes_entries {
+                if matches!(way, Way::From(_)) {
                     self.refuse_appends(&mut messages);
                 }
                 self.hand_out(way, messages, &Arc::new(permit));
@@ -98,11 +97,17 @@ impl LinkDoor {
         }
     }
 
-    /// Drops what would only wait for the disk. Everything else stays: who leads, votes and reads
-    /// does not depend on how far this log is.
+    /// Drops what would only wait for the disk: entries while it is behind, and commands while it is
+    /// full. Everything else stays: who leads, votes and reads does not depend on how far this log
+    /// is, and what a leader begins its term with finds room to the end.
     fn refuse_appends(&self, messages: &mut Vec<Envelope>) {
+        let (is_behind, is_full) = (self.gauge.is_behind(), self.disk.room.is_closed());
+        if !is_behind && !is_full {
+            return;
+        }
         let before = messages.len();
-        let waits_for_disk = |body: &MessageBody| matches!(body, MessageBody::Append { runs, .. } if !runs.is_empty());
+        let waits = |run: &EntryRun| is_behind || matches!(run.body, RunBody::Commands(_));
+        let waits_for_disk = |body: &MessageBody| matches!(body, MessageBody::Append { runs, .. } if runs.iter().any(waits));
         messages.retain(|envelope| !waits_for_disk(&envelope.message.body));
         let refused = (before - messages.len()) as u64;
         self.counts.appends_refused.fetch_add(refused, Ordering::Relaxed);
@@ -182,7 +187,7 @@ mod tests {
     use std::time::Duration;
 
     use codec::{Notice, encode_frame, encode_notice};
-    use raft_core::{EntryRun, Message, RunBody};
+    use raft_core::{CommandsBuilder, EntryHeader, Message};
     use storage_redb::DiskSpace;
     use types::{Generation, GroupId, LogId, LogIndex, ReplicaId, Term};
 
@@ -298,13 +303,19 @@ mod tests {
     #[test]
     fn entries_are_refused_while_the_disk_is_full() {
         let mut hall = hall(1, 1 << 20);
-        let frame = encode_frame(&[append(1), heartbeat(2)]);
+        let mut commands = CommandsBuilder::default();
+        commands.push(EntryHeader::default(), b"x");
+        let mut filled = append(3);
+        let MessageBody::Append { runs, .. } = &mut filled.message.body else { panic!() };
+        runs[0].body = RunBody::Commands(commands.take().unwrap());
+        // What a leader begins its term with is let in: reads wait for it.
+        let frame = encode_frame(&[append(1), heartbeat(2), filled]);
         hall.door.disk.room.found(space(true), None);
         hall.door.frame(PEER, frame.clone());
-        assert_eq!(groups_of(&hall.workers[0].recv()), [2]);
+        assert_eq!(groups_of(&hall.workers[0].recv()), [2, 1]);
         hall.door.disk.room.found(space(false), None);
         hall.door.frame(PEER, frame);
-        assert_eq!(groups_of(&hall.workers[0].recv()), [2, 1]);
+        assert_eq!(groups_of(&hall.workers[0].recv()), [2, 1, 3]);
     }
 
     #[test]

@@ -353,6 +353,7 @@ impl Cluster {
                 Err(
                     ProposeError::NotLeader { .. }
                     | ProposeError::NoLeader
+                    | ProposeError::TransferInProgress { .. }
                     | ProposeError::Uncertain,
                 ) => tokio::task::yield_now().await,
                 Err(error) => panic!("{error}"),
