@@ -51,6 +51,8 @@ pub enum Class {
     Pause,
     /// A process dies again and again, soon after each start.
     Storm,
+    /// Whoever begins to lead soon falls: he dies, stands still, or reaches but a minority.
+    Coup,
     /// Every turn of a node takes long.
     Slow,
     /// A node comes back with an empty disk, as another store.
@@ -87,7 +89,7 @@ pub enum Class {
 
 impl Class {
     /// The whole menu.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Loss,
         Self::Repeat,
         Self::Reorder,
@@ -111,6 +113,7 @@ impl Class {
         Self::Kill,
         Self::Pause,
         Self::Storm,
+        Self::Coup,
         Self::Slow,
         Self::Wipe,
         Self::Skew,

@@ -60,8 +60,12 @@ pub enum Effect {
     TicksFirst,
     /// Bursts with all ticks last.
     TicksLast,
+    /// Bursts with the disk last.
+    DiskLast,
     /// Starts within a second of the last.
     Storms,
+    /// Leaders that fell soon after they began to lead.
+    Falls,
     /// Turns that took long.
     SlowTurns,
     /// Frames from new stores refused.
@@ -200,7 +204,7 @@ impl Coverage {
 pub const FAULT_EFFECTS: usize = Effect::RetriesServed as usize;
 
 /// The menu of effects, in the order in which they are declared.
-const EFFECTS: [(Effect, &str); 72] = [
+const EFFECTS: [(Effect, &str); 74] = [
     (Effect::FramesLost, "frames lost"),
     (Effect::FramesRepeated, "frames that arrived twice"),
     (Effect::FramesOvertaken, "frames overtaken by a later one"),
@@ -229,7 +233,9 @@ const EFFECTS: [(Effect, &str); 72] = [
     (Effect::Bursts, "bursts of inputs after a pause"),
     (Effect::TicksFirst, "bursts with all ticks first"),
     (Effect::TicksLast, "bursts with all ticks last"),
+    (Effect::DiskLast, "bursts with the disk last"),
     (Effect::Storms, "starts within a second of the last"),
+    (Effect::Falls, "leaders that fell as soon as they led"),
     (Effect::SlowTurns, "turns that took long"),
     (Effect::WipesRefused, "frames from new stores refused"),
     (Effect::ClocksApart, "clocks an election timeout off"),

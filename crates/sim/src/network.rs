@@ -97,7 +97,7 @@ impl Network {
         now: u64,
         coverage: &mut Coverage,
     ) -> Fate {
-        let transit = self.random.within(50, 500);
+        let transit = self.random.within(50, plan.transit_us_max);
         let strikes =
             |random: &mut Random, class| plan.has(class) && random.one_in(plan.frame_odds);
         let calm = self.is_calm;

@@ -45,6 +45,8 @@ pub struct Plan {
     pub faults: Classes,
     /// How rare a fault of one frame is: one in so many.
     pub frame_odds: u64,
+    /// How long a frame is on its way at most, in microseconds, if nothing delays it.
+    pub transit_us_max: u64,
     /// Which nodes have limits so small that they are met all the time.
     pub tiny_limits: NodeSet,
     /// Which nodes send heartbeats alone instead of in beats.
@@ -89,6 +91,7 @@ impl Plan {
             replication_factor: usize::try_from(random.within(1, nodes)).expect("at most 7"),
             faults,
             frame_odds: random.pick(&[10, 30, 100, 300]),
+            transit_us_max: random.pick(&[500, 500, 20_000]),
             tiny_limits: NodeSet::draw(&mut random),
             plain: NodeSet::draw(&mut random),
             prompt_disks: NodeSet::draw(&mut random),

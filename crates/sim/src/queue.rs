@@ -61,6 +61,8 @@ pub(crate) enum Event {
     Client,
     /// A client that waited for an answer stops waiting.
     Cancel { attempt: u64 },
+    /// A node that has begun to lead falls.
+    Fall { node: u64, boot: Boot },
     /// A fault of a class strikes.
     Strike(Class),
     /// What a fault did is over.
@@ -93,7 +95,8 @@ impl Event {
             | Self::Meet { node, boot, .. }
             | Self::Synced { node, boot }
             | Self::Applied { node, boot, .. }
-            | Self::Fetched { node, boot, .. } => Some((*node, Some(*boot))),
+            | Self::Fetched { node, boot, .. }
+            | Self::Fall { node, boot } => Some((*node, Some(*boot))),
             Self::Deliver(packet) => Some((packet.to, None)),
             Self::Ask { node, .. } | Self::Order { node, .. } => Some((*node, None)),
             Self::Resume { .. }

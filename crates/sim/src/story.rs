@@ -30,6 +30,7 @@ impl fmt::Display for Event {
             Self::Resume { node, .. } => write!(f, "node {node} goes on"),
             Self::Client => write!(f, "a client thinks"),
             Self::Cancel { attempt } => write!(f, "nobody waits for attempt {attempt} any more"),
+            Self::Fall { node, .. } => write!(f, "node {node} falls"),
             Self::Strike(class) => write!(f, "fault: {}", class.name()),
             Self::Relief(relief) => write!(f, "over: {relief:?}"),
         }

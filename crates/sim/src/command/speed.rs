@@ -50,6 +50,7 @@ fn profile(nodes: u64, groups: u32, operations: u64) -> Plan {
         replication_factor: usize::try_from(nodes).unwrap_or(usize::MAX),
         faults: Classes::all(),
         frame_odds: 100,
+        transit_us_max: 500,
         election_ticks: 10,
         operation_us: 1_000_000 / operations,
         storage: Storage::Model,

@@ -17,6 +17,8 @@ enum Burst {
     AsItCame,
     TicksFirst,
     TicksLast,
+    /// Who waits for the disk finds out last that it has written.
+    DiskLast,
 }
 
 impl World<'_> {
@@ -215,7 +217,7 @@ impl World<'_> {
         if events.len() > 1 {
             self.count(Effect::Bursts);
         }
-        let orders = [Burst::AsItCame, Burst::AsItCame, Burst::TicksFirst, Burst::TicksLast];
+        let orders = [Burst::AsItCame, Burst::TicksFirst, Burst::TicksLast, Burst::DiskLast];
         let order = if events.len() > 1 { self.random.pick(&orders) } else { Burst::AsItCame };
         let is_tick = |event: &Event| matches!(event, Event::Tick { .. });
         match order {
@@ -230,6 +232,10 @@ impl World<'_> {
             }
         }
         let at_once = self.random.one_in(2);
+            Burst::DiskLast => {
+                self.count(Effect::DiskLast);
+                events.sort_by_key(|event| matches!(event, Event::Synced { .. }));
+            }
         for event in events {
             let (Event::Meet { node, peer, .. }, true) = (&event, self.is_up(node, boot)) else {
                 self.take_late(event, node, boot, at_once)?;

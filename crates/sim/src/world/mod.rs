@@ -1,11 +1,12 @@
 //! A run: the nodes, what surrounds them, and the loop that lets one event happen after the other.
 //!
 //! `turns.rs` gives events to nodes and carries out what they want; `frames.rs` sends, `clients.rs`
-//! asks and is answered, `strikes.rs` lets faults happen, `handovers.rs` moves leaders, `deaths.rs`
-//! ends and starts nodes, `phases.rs` leads through the run, `partial.rs` through what is demanded
-//! while a part of the cluster is cut off.
+//! asks and is answered, `strikes.rs` lets faults happen, `coups.rs` those that leaders fall by,
+//! `handovers.rs` moves leaders, `deaths.rs` ends and starts nodes, `phases.rs` leads through the run,
+//! `partial.rs` through what is demanded while a part of the cluster is cut off.
 
 mod clients;
+mod coups;
 mod deaths;
 mod frames;
 mod handovers;

@@ -25,6 +25,7 @@ const fn gap_us(class: Class) -> Option<(u64, u64)> {
         | Class::Oversize
         | Class::Skew
         | Class::SlowApply
+        | Class::Coup
         | Class::Retry
         | Class::Cancel => None,
         Class::Replay | Class::Stranger | Class::Delay | Class::Reset => {
@@ -108,6 +109,7 @@ impl World<'_> {
             | Class::Oversize
             | Class::Skew
             | Class::SlowApply
+            | Class::Coup
             | Class::Retry
             | Class::Cancel => {}
         }

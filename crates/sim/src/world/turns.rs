@@ -31,6 +31,10 @@ impl World<'_> {
                 Ok(())
             }
             Event::Strike(class) => self.strike(class),
+            Event::Fall { node, .. } => {
+                self.fall(node);
+                Ok(())
+            }
             Event::Relief(relief) => {
                 self.relieve(relief);
                 Ok(())
@@ -85,6 +89,7 @@ impl World<'_> {
             | Event::Client
             | Event::Cancel { .. }
             | Event::Strike(_)
+            | Event::Fall { .. }
             | Event::Relief(_) => {}
         }
     }
@@ -123,6 +128,7 @@ impl World<'_> {
             | Event::Client
             | Event::Cancel { .. }
             | Event::Strike(_)
+            | Event::Fall { .. }
             | Event::Relief(_) => Ok(()),
         }
     }
@@ -444,6 +450,7 @@ impl World<'_> {
     fn write(&mut self, node: u64, ticket: BatchTicket, batch: WriteBatch) {
         if self.node(node).disk.write(ticket, batch) {
             self.plan_sync(node);
+        self.plan_fall(node);
         }
     }
 
