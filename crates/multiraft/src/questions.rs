@@ -54,6 +54,8 @@ pub struct Cursors {
     pub role: Role,
     /// Its term.
     pub term: Term,
+    /// Whom it voted for in that term.
+    pub vote: Option<ReplicaId>,
     /// The last applied entry; at most `committed` and `persisted`.
     pub applied: LogIndex,
     /// The commit index; at most `last`.
@@ -129,6 +131,7 @@ impl MultiRaft {
         Some(Cursors {
             role: node.role(),
             term: node.term(),
+            vote: node.voted_for(),
             applied: node.applied_index(),
             committed: node.commit_index(),
             persisted: node.persisted_index(),

@@ -111,6 +111,11 @@ impl RaftNode {
         self.common.term()
     }
 
+    /// Whom it voted for in that term.
+    pub const fn voted_for(&self) -> Option<ReplicaId> {
+        self.common.hard_state.vote
+    }
+
     /// The leader of its term, if known; itself if it leads.
     pub const fn leader(&self) -> Option<ReplicaId> {
         match &self.role {

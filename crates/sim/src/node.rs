@@ -69,6 +69,8 @@ pub(crate) struct Node {
     pub(crate) is_halted: bool,
     /// Whether its clock has jumped since it was told the time last.
     pub(crate) jumped: bool,
+    /// Until when promises bind that its replicas may have made before it was started.
+    pub(crate) bound_until: u64,
     pub(crate) limits: NodeSettings,
 }
 
@@ -98,6 +100,7 @@ impl Node {
             is_damaged: false,
             is_halted: false,
             jumped: false,
+            bound_until: 0,
             limits: settings(number, plan),
         }
     }
@@ -149,6 +152,7 @@ impl Node {
         if !restored.is_empty() {
             settings.no_vote_before = Tick(settings.timing.promise_ticks());
         }
+        self.bound_until = settings.no_vote_before.0;
         let (id, store) = (NodeId(self.number), StoreId(self.store));
         let multi = MultiRaft::new(id, store, routing.clone(), settings);
         let mut limits = LoopLimits::default();
@@ -215,6 +219,7 @@ fn settings(number: u64, plan: &Plan) -> NodeSettings {
             apply_bytes_max: 300,
             uncommitted_bytes_max: 2_000,
         };
+        settings.uncommitted_bytes_max = 8_000;
         settings.frame = FrameLimits { frame_bytes_max: 2_000, ..FrameLimits::default() };
     }
     settings

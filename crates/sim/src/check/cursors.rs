@@ -1,6 +1,7 @@
-//! A replica's cursors are in order, and those that must not fall never do, over its whole life: a
-//! restart brings back the term, and no more of the log than is durable.
+//! A replica's cursors are in order, and those that must not fall never do, over its whole life; a
+//! vote is not taken back. A restart brings back term and vote, and no more of the log than is durable.
 
+use raft_core::HardState;
 use types::{GroupId, LogIndex, Term};
 
 use super::Replicas;
@@ -10,7 +11,7 @@ use crate::plan::Plan;
 /// What was seen of a replica last.
 #[derive(Clone, Copy, Default, Debug)]
 struct Last {
-    term: Term,
+    hard_state: HardState,
     committed: LogIndex,
     applied: LogIndex,
 }
@@ -31,19 +32,19 @@ impl Cursors {
         node: u64,
         group: GroupId,
         found: multiraft::Cursors,
-        (term, last, applied): (Term, LogIndex, LogIndex),
+        (hard_state, last, applied): (HardState, LogIndex, LogIndex),
     ) -> Held {
-        let right = found.term == term
+        let right = hard_state_of(&found) == hard_state
             && found.last == last
             && found.persisted == last
             && found.applied == applied
             && found.committed <= last;
-        *self.last.of_mut(node, group) = Last { term, committed: found.committed, applied };
+        *self.last.of_mut(node, group) = Last { hard_state, committed: found.committed, applied };
         if right {
             return Ok(());
         }
         let what = format!(
-            "node {node}, group {group}: {found:?}, term {term}, last {last}, applied {applied} on \
+            "node {node}, group {group}: {found:?}, {hard_state:?}, last {last}, applied {applied} on \
              disk"
         );
         breach("a restart brings back what is durable", what)
@@ -65,17 +66,28 @@ impl Cursors {
                 format!("node {node}, group {group}: {found:?}"),
             );
         }
-        let falls = found.term < last.term
+        let now = hard_state_of(&found);
+        let falls = now.term < last.hard_state.term
             || found.committed < last.committed
             || found.applied < last.applied;
         if falls {
             let what = format!("node {node}, group {group}: {found:?} after {last:?}");
             return breach("cursors never fall", what);
         }
+        let had_voted = now.term == last.hard_state.term && last.hard_state.vote.is_some();
+        if had_voted && now.vote != last.hard_state.vote {
+            let what = format!("node {node}, group {group}: {found:?} after {last:?}");
+            return breach("a vote is not taken back", what);
+        }
         let has_risen = found.committed > last.committed;
-        let multiraft::Cursors { term, committed, applied, .. } = found;
-        *last = Last { term, committed, applied };
+        let multiraft::Cursors { committed, applied, .. } = found;
+        *last = Last { hard_state: now, committed, applied };
         Ok(has_risen)
+    }
+
+    /// The term that was seen last.
+    pub(crate) fn term(&self, node: u64, group: GroupId) -> Term {
+        self.last.of(node, group).hard_state.term
     }
 
     /// The commit index that was seen last.
@@ -89,16 +101,21 @@ impl Cursors {
     }
 }
 
+const fn hard_state_of(found: &multiraft::Cursors) -> HardState {
+    HardState { term: found.term, vote: found.vote }
+}
+
 #[cfg(test)]
 mod tests {
     use raft_core::Role;
+    use types::ReplicaId;
 
     use super::*;
 
     fn found(term: u64, cursors: [u64; 4]) -> multiraft::Cursors {
         let [applied, committed, persisted, last] = cursors.map(LogIndex);
         let (role, term) = (Role::Follower, Term(term));
-        multiraft::Cursors { role, term, applied, committed, persisted, last }
+        multiraft::Cursors { role, term, vote: None, applied, committed, persisted, last }
     }
 
     #[test]
@@ -117,11 +134,28 @@ mod tests {
     #[test]
     fn a_restart_with_less_than_is_durable_is_a_breach() {
         let mut cursors = Cursors::new(&Plan::draw(1, 1));
-        let disk = (Term(2), LogIndex(4), LogIndex(0));
+        let disk = (HardState { term: Term(2), vote: None }, LogIndex(4), LogIndex(0));
         let mut restart =
             |term, all| cursors.restart(1, GroupId(1), found(term, all), disk).is_ok();
         assert!(restart(2, [0, 0, 4, 4]));
         assert!(!restart(1, [0, 0, 4, 4]));
         assert!(!restart(2, [0, 0, 3, 3]));
+    }
+
+    #[test]
+    fn a_vote_that_changes_or_is_forgotten_is_a_breach() {
+        let mut cursors = Cursors::new(&Plan::draw(1, 1));
+        let vote = |term, vote: Option<u32>| {
+            let vote = vote.map(ReplicaId);
+            multiraft::Cursors { vote, ..found(term, [0, 0, 4, 4]) }
+        };
+        let mut look = |found| cursors.look(1, GroupId(1), found).is_ok();
+        assert!(look(vote(2, None)) && look(vote(2, Some(3))) && look(vote(2, Some(3))));
+        assert!(!look(vote(2, None)) && !look(vote(2, Some(1))));
+        assert!(look(vote(3, Some(1))), "another term");
+        let disk =
+            (HardState { term: Term(3), vote: Some(ReplicaId(1)) }, LogIndex(4), LogIndex(0));
+        let mut restart = |found| cursors.restart(1, GroupId(1), found, disk).is_ok();
+        assert!(restart(vote(3, Some(1))) && !restart(vote(3, None)));
     }
 }

@@ -2,6 +2,7 @@
 //! decided, after the event that could have broken it, and says what is wrong.
 
 pub(crate) mod applies;
+pub(crate) mod bonds;
 pub(crate) mod bounds;
 pub(crate) mod commits;
 pub(crate) mod cursors;
@@ -24,6 +25,7 @@ pub(crate) struct Checks {
     pub(crate) logs: logs::Logs,
     pub(crate) commits: commits::Commits,
     pub(crate) cursors: cursors::Cursors,
+    pub(crate) bonds: bonds::Bonds,
     pub(crate) writes: writes::Writes,
     pub(crate) reads: reads::Reads,
     pub(crate) histories: histories::Histories,
@@ -36,6 +38,7 @@ impl Checks {
             logs: logs::Logs::new(plan),
             commits: commits::Commits::new(plan),
             cursors: cursors::Cursors::new(plan),
+            bonds: bonds::Bonds::new(plan),
             writes: writes::Writes::default(),
             reads: reads::Reads::new(plan),
             histories: histories::Histories::default(),

@@ -65,3 +65,80 @@ impl Reads {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::histories::Histories;
+    use crate::client::Kind;
+
+    const GROUP: GroupId = GroupId(1);
+
+    /// Somebody asks now.
+    fn attempt(reads: &Reads, kind: Kind) -> Attempt {
+        let (floor, group_floor) = reads.floors(GROUP, 0);
+        Attempt {
+            group: GROUP,
+            key: 0,
+            kind,
+            node: 1,
+            boot: None,
+            tries: 0,
+            is_redirect: false,
+            is_cancelled: false,
+            floor,
+            group_floor,
+            record: Histories::default().invoke(1, GROUP, 0, kind),
+        }
+    }
+
+    fn value(index: u64) -> Value {
+        Value { operation: 7, index: LogIndex(index) }
+    }
+
+    /// Somebody was told of a write at 5.
+    fn told_of_five() -> Reads {
+        let mut reads = Reads::new(&Plan::draw(1, 1));
+        let write = attempt(&reads, Kind::Write);
+        reads.written(&write, LogIndex(5)).unwrap();
+        reads
+    }
+
+    #[test]
+    fn a_read_that_misses_what_was_told_before_it_is_a_breach() {
+        let mut reads = told_of_five();
+        let read = attempt(&reads, Kind::Read);
+        let mut served = |index, applied, at| {
+            reads.read(&read, LogIndex(index), LogIndex(applied), value(at)).is_ok()
+        };
+        assert!(!served(4, 9, 5), "served as of before the write");
+        assert!(!served(5, 9, 3), "another value than the write's");
+        assert!(!served(6, 5, 5), "the machine is not there yet");
+        assert!(served(5, 5, 5) && served(6, 7, 5));
+    }
+
+    #[test]
+    fn a_read_that_was_asked_before_may_miss_it() {
+        let mut reads = Reads::new(&Plan::draw(1, 1));
+        let (write, read) = (attempt(&reads, Kind::Write), attempt(&reads, Kind::Read));
+        reads.written(&write, LogIndex(5)).unwrap();
+        assert!(reads.read(&read, LogIndex(4), LogIndex(4), value(3)).is_ok());
+    }
+
+    #[test]
+    fn what_one_reader_saw_no_later_one_misses() {
+        let mut reads = told_of_five();
+        let read = attempt(&reads, Kind::Read);
+        reads.read(&read, LogIndex(8), LogIndex(8), value(8)).unwrap();
+        let later = attempt(&reads, Kind::Read);
+        assert!(reads.read(&later, LogIndex(8), LogIndex(8), value(5)).is_err());
+    }
+
+    #[test]
+    fn a_write_that_stands_before_what_was_told_is_a_breach() {
+        let mut reads = told_of_five();
+        let write = attempt(&reads, Kind::Write);
+        assert!(reads.written(&write, LogIndex(5)).is_err());
+        assert!(reads.written(&write, LogIndex(6)).is_ok());
+    }
+}

@@ -46,6 +46,7 @@ impl World<'_> {
         let (boot, tick_us) = (host.boot, host.clock.tick_us);
         for group in routing.groups() {
             self.checks.logs.forget(node, group);
+            self.checks.bonds.start(node, group, 0);
             self.checks.cursors.forget(node, group);
         }
         let phase = self.random.below(tick_us);
@@ -100,13 +101,14 @@ impl World<'_> {
             let host = &self.nodes[place];
             let on_disk = host.disk.image.group(*group).expect("it was restored from there");
             self.checks.logs.restart(node, *group, &on_disk.stamps);
+            self.checks.bonds.start(node, *group, host.bound_until);
             let applied = host.machine(*group).applied;
-            let term = replica.hard_state.term;
+            let hard_state = replica.hard_state;
             let running = host.running.as_ref();
             let Some(found) = running.and_then(|running| running.multi().cursors_of(*group)) else {
                 continue;
             };
-            let expected = (term, replica.last, applied);
+            let expected = (hard_state, replica.last, applied);
             self.checks.cursors.restart(node, *group, found, expected)?;
             if applied.0 > 0 {
                 self.coverage.count(Effect::RestoredAhead);
@@ -230,12 +232,12 @@ impl World<'_> {
                 self.count(Effect::TicksLast);
                 events.sort_by_key(is_tick);
             }
-        }
-        let at_once = self.random.one_in(2);
             Burst::DiskLast => {
                 self.count(Effect::DiskLast);
                 events.sort_by_key(|event| matches!(event, Event::Synced { .. }));
             }
+        }
+        let at_once = self.random.one_in(2);
         for event in events {
             let (Event::Meet { node, peer, .. }, true) = (&event, self.is_up(node, boot)) else {
                 self.take_late(event, node, boot, at_once)?;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use codec::{Envelope, FrameFault, FrameLimits, decode_frame};
 use multiraft::{Input, OutFrame};
+use raft_core::MessageBody;
 use types::{Generation, GroupId, NodeId, ReplicaId};
 
 use super::World;
@@ -27,7 +28,11 @@ impl World<'_> {
             let on_disk = image.group(envelope.group);
             let configuration = on_disk.and_then(|on_disk| on_disk.configuration());
             isolation::check(node, to, envelope, configuration)?;
-            promises::check(node, envelope, image, &self.checks.commits)?;
+            let log = self.checks.logs.of(node, envelope.group);
+            promises::check(node, envelope, image, log, &self.checks.commits)?;
+            if !self.is_freed {
+                self.checks.bonds.check(node, envelope, host.clock.told)?;
+            }
         }
         let is_damaged = self.damage(&bytes)?;
         let sender = (node, self.node_ref(node).store, self.node_ref(node).boot);
@@ -87,9 +92,15 @@ impl World<'_> {
             }
             return;
         }
+        let until = host.clock.told + host.limits.timing.promise_ticks();
         let messages = decode_frame(&packet.frame, &FrameLimits::default());
         let messages = messages.expect("it was decoded when it was sent");
         self.touched.extend(messages.iter().map(|envelope| envelope.group));
+        let of_leaders = messages.iter().filter(|envelope| {
+            let body = &envelope.message.body;
+            matches!(body, MessageBody::Append { .. } | MessageBody::Heartbeat { .. })
+        });
+        self.heard.extend(of_leaders.map(|e| (e.group, e.message.term, until)));
         self.inputs.push(Input::Messages { from: NodeId(from), messages });
     }
 

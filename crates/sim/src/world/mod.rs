@@ -17,7 +17,7 @@ mod turns;
 
 use multiraft::Input;
 use routing::RoutingTable;
-use types::{GroupId, NodeId};
+use types::{GroupId, NodeId, Term};
 
 use self::handovers::Handovers;
 use crate::breach::{Breach, Held, Violation, breach};
@@ -98,6 +98,10 @@ struct World<'a> {
     /// What the next turn takes, and the groups that it concerns.
     inputs: Vec<Input<u64>>,
     touched: Vec<GroupId>,
+    /// What leaders say in it: of which group and term, and until when that binds.
+    heard: Vec<(GroupId, Term, u64)>,
+    /// Whether it is told that something is durable, so that it may say what it kept until then.
+    is_freed: bool,
 }
 
 impl<'a> World<'a> {
@@ -134,6 +138,8 @@ impl<'a> World<'a> {
             events: 0,
             inputs: Vec::new(),
             touched: Vec::new(),
+            heard: Vec::new(),
+            is_freed: false,
         }
     }
 

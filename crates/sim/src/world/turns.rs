@@ -3,10 +3,11 @@
 use codec::{FrameLimits, Item, WriteBatch, decode_frame};
 use multiraft::{ApplyBatch, BatchTicket, Input, Turn};
 use raft_core::{EntryRun, Fetch, FetchError, FetchFor, Role};
-use types::{GroupId, LogIndex, NodeId, Tick};
+use types::{GroupId, LogIndex, NodeId, Term, Tick};
 
 use super::World;
 use crate::breach::{Held, breach};
+use crate::check::elections::Elections;
 use crate::check::{applies, bounds};
 use crate::class::Class;
 use crate::disk::{DiskFault, Refused};
@@ -30,11 +31,11 @@ impl World<'_> {
                 self.cancel(attempt);
                 Ok(())
             }
-            Event::Strike(class) => self.strike(class),
             Event::Fall { node, .. } => {
                 self.fall(node);
                 Ok(())
             }
+            Event::Strike(class) => self.strike(class),
             Event::Relief(relief) => {
                 self.relieve(relief);
                 Ok(())
@@ -88,8 +89,8 @@ impl World<'_> {
             | Event::Resume { .. }
             | Event::Client
             | Event::Cancel { .. }
-            | Event::Strike(_)
             | Event::Fall { .. }
+            | Event::Strike(_)
             | Event::Relief(_) => {}
         }
     }
@@ -127,8 +128,8 @@ impl World<'_> {
             | Event::Resume { .. }
             | Event::Client
             | Event::Cancel { .. }
-            | Event::Strike(_)
             | Event::Fall { .. }
+            | Event::Strike(_)
             | Event::Relief(_) => Ok(()),
         }
     }
@@ -303,6 +304,7 @@ impl World<'_> {
     /// Gives a node all that was taken, and carries out what it wants.
     pub(super) fn turn(&mut self, node: u64) -> Held {
         let mut inputs = std::mem::take(&mut self.inputs);
+        self.is_freed = inputs.iter().any(|input| matches!(input, Input::Persisted(_)));
         let mut rest = inputs.drain(..);
         while let Some(running) = &mut self.node(node).running {
             let turn = running.turn(&mut rest);
@@ -314,6 +316,12 @@ impl World<'_> {
         drop(rest);
         self.inputs = inputs;
         self.touched.clear();
+        for (group, term, until) in self.heard.drain(..) {
+            // Leaders of other terms are not heard.
+            if self.checks.cursors.term(node, group) == term {
+                self.checks.bonds.hear(node, group, until);
+            }
+        }
         let now = self.queue.now();
         let host = self.node(node);
         host.jumped = false;
@@ -442,15 +450,27 @@ impl World<'_> {
         }
         let term = change.term;
         self.count(Effect::Elections);
+        self.plan_fall(node);
         self.checks.elections.lead(group, term, node)?;
+        self.check_votes(node, group, term)?;
         let committed = self.checks.commits.before_term(group, term);
         self.checks.logs.check_complete(node, group, term, committed)
+    }
+
+    fn check_votes(&self, node: u64, group: GroupId, term: Term) -> Held {
+        let nodes = &self.nodes;
+        let holders = || nodes.iter().filter_map(|host| host.disk.image.group(group));
+        let configuration = holders().find_map(|on_disk| on_disk.configuration());
+        Elections::check_votes(group, term, node, configuration, |replica| {
+            let place = usize::try_from(replica.node.0 - 1).expect("a node of the plan");
+            let on_disk = nodes[place].image_of(replica.store.0).group(group);
+            on_disk.map(|on_disk| on_disk.hard_state)
+        })
     }
 
     fn write(&mut self, node: u64, ticket: BatchTicket, batch: WriteBatch) {
         if self.node(node).disk.write(ticket, batch) {
             self.plan_sync(node);
-        self.plan_fall(node);
         }
     }
 
