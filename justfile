@@ -24,6 +24,10 @@ demo *ARGS:
 sim seeds="1000":
     cargo run --release -p sim -- --seeds {{seeds}}
 
+# Shows after how many seeds planted bugs are caught: all of them, or those whose names begin so.
+mutants *NAMES:
+    cargo run --release -p sim -- mutants {{NAMES}}
+
 # Feeds one parser (tests/src/parsers.rs lists them) for so many seconds; needs a nightly compiler
 # and cargo-fuzz.
 fuzz target seconds="60":

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use sim::{Outcome, Plan, Teller, Violation, run};
 
+use super::commit::commit;
 use super::shrink;
 use super::table;
 
@@ -81,5 +82,6 @@ pub(crate) fn explain(violation: &Violation) {
         Ok(_) => eprintln!("it did not happen again: the run is not deterministic"),
         Err(again) => eprintln!("{again}"),
     }
-    eprintln!("\nagain: cargo run --release -p sim -- {}", shrink::options(&small.plan));
+    let options = shrink::options(&small.plan);
+    eprintln!("\nagain, at commit {}: cargo run --release -p sim -- {options}", commit());
 }

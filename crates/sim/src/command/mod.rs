@@ -1,6 +1,8 @@
 //! The command line.
 
 mod attempt;
+mod commit;
+mod mutants;
 mod range;
 mod shrink;
 mod speed;
@@ -9,13 +11,15 @@ mod worker;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use sim::{Class, Plan};
 
 /// Runs whole clusters on one thread, one per seed, under faults, and checks them.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "sim", version)]
+#[command(name = "sim", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// How many seeds to run.
     #[arg(long, default_value_t = 200)]
     pub(crate) seeds: u64,
@@ -45,6 +49,12 @@ pub(crate) struct Arguments {
     worker: Option<u64>,
 }
 
+/// What else there is to do.
+#[derive(Subcommand, Clone, Debug)]
+enum Action {
+    Mutants(mutants::Arguments),
+}
+
 impl Arguments {
     /// What a seed runs under these options.
     pub(crate) fn plan(&self, seed: u64) -> Plan {
@@ -64,6 +74,9 @@ fn parse_class(name: &str) -> Result<Class, String> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    if let Some(Action::Mutants(arguments)) = &arguments.action {
+        return mutants::run(arguments);
+    }
     if let Some(minutes) = arguments.speed {
         return speed::run(minutes);
     }

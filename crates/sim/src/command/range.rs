@@ -116,7 +116,7 @@ fn collect(arguments: &Arguments, reader: PipeReader, total: &mut Total) {
                     total.failed.push(seed);
                 }
             }
-            Some(Line::Failed { seed }) => total.failed.push(seed),
+            Some(Line::Failed { seed, .. }) => total.failed.push(seed),
             None => eprintln!("a process wrote {line:?}"),
         }
         if !total.failed.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! passed SEED TRACE EVENTS SIMULATED_US CPU_NS COUNTS..
-//! failed SEED
+//! failed SEED PROPERTY
 //! ```
 
 use std::io::Write;
@@ -20,13 +20,13 @@ pub(crate) enum Line {
     /// It passed.
     Passed { seed: u64, outcome: Box<Outcome>, cpu_ns: u64 },
     /// It did not.
-    Failed { seed: u64 },
+    Failed { seed: u64, property: String },
 }
 
 impl Line {
     fn print(&self) -> String {
         match self {
-            Self::Failed { seed } => format!("failed {seed}\n"),
+            Self::Failed { seed, property } => format!("failed {seed} {property}\n"),
             Self::Passed { seed, outcome, cpu_ns } => {
                 let Outcome { trace, events, simulated_us, committed, coverage } = &**outcome;
                 let mut line =
@@ -42,13 +42,13 @@ impl Line {
 
     /// Reads a line; none if it is not whole.
     pub(crate) fn read(line: &str) -> Option<Self> {
-        let mut words = line.split(' ');
-        let kind = words.next()?;
+        if let Some(failed) = line.strip_prefix("failed ") {
+            let (seed, property) = failed.split_once(' ')?;
+            return Some(Self::Failed { seed: seed.parse().ok()?, property: property.to_owned() });
+        }
+        let mut words = line.strip_prefix("passed ")?.split(' ');
         let mut next = || words.next()?.parse::<u64>().ok();
         let seed = next()?;
-        if kind == "failed" {
-            return Some(Self::Failed { seed });
-        }
         let (trace, events, simulated_us) = (next()?, next()?, next()?);
         let (committed, cpu_ns) = (next()?, next()?);
         let mut coverage = Coverage::default();
@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments, number: u64) -> ExitCode {
             Ok(outcome) => {
                 Line::Passed { seed, outcome: Box::new(outcome), cpu_ns: cpu_ns() - before }
             }
-            Err(_) => Line::Failed { seed },
+            Err(violation) => Line::Failed { seed, property: violation.property },
         };
         // One write per line, which a pipe keeps whole. Whoever read it may be gone.
         if out.write_all(line.print().as_bytes()).and_then(|()| out.flush()).is_err() {
@@ -105,7 +105,12 @@ mod tests {
             panic!("{line}");
         };
         assert_eq!((seed, read, cpu_ns), (9, outcome, 5));
-        assert!(matches!(Line::read("failed 4"), Some(Line::Failed { seed: 4 })));
+        let failed = Line::Failed { seed: 4, property: "all is well".to_owned() }.print();
+        let Some(Line::Failed { seed: 4, property }) = Line::read(failed.trim_end()) else {
+            panic!("{failed}");
+        };
+        assert_eq!(property, "all is well");
+        assert!(Line::read("failed 4").is_none());
         assert!(Line::read("passed 4 1").is_none());
     }
 }
