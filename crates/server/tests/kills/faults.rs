@@ -4,19 +4,15 @@ use std::time::Duration;
 
 use sim::history::{Action, History};
 
-use crate::client::{Client, Ended};
+use crate::crowd::client::{Client, Ended};
+use crate::crowd::random::Random;
 use crate::crowd::{Crowd, HOT_KEYS, hot_key};
 use crate::processes::cluster::{Cluster, NODES};
-use crate::random::Random;
 
-/// How long it may take at most until writes to all groups are acknowledged again.
-const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
 /// How long a leader stands still.
 const STANDSTILL: Duration = Duration::from_secs(3);
 /// How long a node goes on alone: less than it would lead without hearing from others.
 const ALONE: Duration = Duration::from_millis(300);
-/// How long clients hurry before something happens to them.
-const RUSH: Duration = Duration::from_millis(150);
 /// How long after its start a node may be killed again, in milliseconds.
 const RECOVERY_MS_MAX: u64 = 300;
 /// How many clients there are who know no other node than the one that something happens to: two for
@@ -41,7 +37,7 @@ pub(crate) struct Faults<'a> {
 impl Faults<'_> {
     /// Kills single nodes, and in between all of them; leaves nodes alone, and lets them stand still.
     pub(crate) fn happen(&mut self, rounds: usize) {
-        self.expect_progress("the start");
+        self.crowd.expect_progress("the start");
         for round in 1..=rounds {
             self.kill_one(round);
             match round % 5 {
@@ -63,10 +59,10 @@ impl Faults<'_> {
         }
         let way = self.random.below(3);
         println!("{round}: node {} is killed, way {way}", node + 1);
-        self.rush();
+        self.crowd.rush();
         self.kill(&[node]);
         if way == 0 {
-            self.expect_progress("the kill of a node");
+            self.crowd.expect_progress("the kill of a node");
         }
         self.cluster.restart(node);
         if way == 2 {
@@ -76,13 +72,13 @@ impl Faults<'_> {
             self.cluster.restart(node);
         }
         self.cluster.wait_until_serving(node);
-        self.expect_progress("the start of a node");
+        self.crowd.expect_progress("the start of a node");
     }
 
     /// Kills all nodes at once: what only their memory knows is lost.
     fn kill_all(&mut self) {
         println!("all nodes are killed");
-        self.rush();
+        self.crowd.rush();
         self.kill(&[0, 1, 2]);
         for node in 0..NODES {
             self.cluster.restart(node);
@@ -90,7 +86,7 @@ impl Faults<'_> {
         for node in 0..NODES {
             self.cluster.wait_until_serving(node);
         }
-        self.expect_progress("the kill of all nodes");
+        self.crowd.expect_progress("the kill of all nodes");
     }
 
     /// Stops two nodes, lets visitors write to the third, and kills it before the two go on: what it
@@ -111,7 +107,7 @@ impl Faults<'_> {
         }));
         self.kill(&[node]);
         others.for_each(|other| self.cluster.go_on(other));
-        self.expect_progress("the kill of a node that was alone");
+        self.crowd.expect_progress("the kill of a node that was alone");
         self.cluster.restart(node);
         self.cluster.wait_until_serving(node);
     }
@@ -121,7 +117,7 @@ impl Faults<'_> {
     fn let_a_leader_stand_still(&mut self) {
         let node = self.leader_of_a_hot_key();
         println!("node {} stands still", node + 1);
-        self.rush();
+        self.crowd.rush();
         let began = self.crowd.clock.now();
         self.cluster.stand_still(node);
         let progress = self.crowd.wait_for_progress(began, STANDSTILL);
@@ -142,19 +138,12 @@ impl Faults<'_> {
         });
         self.told.merge(told);
         println!("  the others went on: {progress:?}");
-        self.expect_progress("a leader's standstill");
+        self.crowd.expect_progress("a leader's standstill");
     }
 
     fn leader_of_a_hot_key(&mut self) -> usize {
         let number = self.random.below(HOT_KEYS);
         self.cluster.leader_of(&hot_key(number))
-    }
-
-    /// Sees to it that as much as possible is under way when something happens.
-    fn rush(&self) {
-        self.crowd.hurry(true);
-        self.crowd.pause(RUSH);
-        self.crowd.hurry(false);
     }
 
     fn kill(&mut self, nodes: &[usize]) {
@@ -169,15 +158,6 @@ impl Faults<'_> {
         let (clock, addresses) = (self.crowd.clock, self.cluster.addresses());
         let client = |number| Client::new(first + number, seed, clock, addresses, patience);
         Visit { visitors: (0..VISITORS).map(client).collect() }
-    }
-
-    /// Fails unless every group acknowledges a write that is asked for from here on.
-    fn expect_progress(&self, after: &str) {
-        let since = self.crowd.clock.now();
-        match self.crowd.wait_for_progress(since, PROGRESS_WITHIN) {
-            Ok(time) => println!("  writes to all groups {} ms after {after}", time.as_millis()),
-            Err(stuck) => panic!("no write for {PROGRESS_WITHIN:?} after {after}: {stuck:?}"),
-        }
     }
 }
 

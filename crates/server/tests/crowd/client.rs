@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use sim::history::{Action, ClientId, History, Outcome};
 
+use super::random::Random;
 use crate::processes::cluster::NODES;
 use crate::processes::resp::{Connection, Reply};
-use crate::random::Random;
 
 /// How often one command asks another node.
 const HOPS_MAX: usize = 12;

@@ -1,5 +1,15 @@
-//! The clients that are there all the time, and whether they get on.
+//! The clients that are there all the time, whether they get on, and what they were told in the end.
+//!
+//! - `client`: one that takes down what it asks and what it is told.
+//! - `judgement`: everything is read once more, and one order has to explain it all.
+//! - `random`: the seed's stream.
+#![allow(dead_code, reason = "each test target uses a part of this")]
 
+pub(crate) mod client;
+pub(crate) mod judgement;
+pub(crate) mod random;
+
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,10 +18,14 @@ use routing::{HASH_SLOTS, RoutingTable, hash_slot};
 use sim::history::{Action, History};
 use types::{NodeId, VShardId};
 
-use crate::client::{Client, Clock, Ended};
 use crate::processes::cluster::{GROUPS, NODES};
-use crate::random::Random;
+use client::{Client, Clock, Ended};
+use random::Random;
 
+/// How many clients ask all the time.
+const CLIENTS: u32 = 24;
+/// How long it may take at most until writes to all groups are acknowledged again.
+const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
 /// Keys that everybody is after, so that the checker has something to think about.
 pub(crate) const HOT_KEYS: u64 = 6;
 /// Keys that are added to.
@@ -21,6 +35,9 @@ const MANY_KEYS: u64 = 3_000;
 /// The longest pause between two commands of a client, in microseconds, unless they hurry: the faults
 /// take their time, and more commands in between show no more.
 const PAUSE_US_MAX: u64 = 10_000;
+
+/// How long clients hurry before something happens.
+const RUSH: Duration = Duration::from_millis(150);
 
 /// What all clients of a run share.
 pub(crate) struct Crowd {
@@ -55,8 +72,37 @@ impl Crowd {
         }
     }
 
+    /// Lets clients ask while something happens to the nodes; gives out what they were told.
+    ///
+    /// Every other client is impatient: it leaves commands behind that are done later, or never.
+    pub(crate) fn ask_while(
+        &self,
+        addresses: [SocketAddr; NODES],
+        seed: u64,
+        happens: impl FnOnce(),
+    ) -> History {
+        let mut random = Random::new(seed);
+        std::thread::scope(|scope| {
+            let end = self.ends();
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|number| {
+                    let patience = if number % 2 == 0 { 5_000 } else { 400 };
+                    let patience = Duration::from_millis(patience);
+                    let client = Client::new(number, seed, self.clock, addresses, patience);
+                    let choices = random.next();
+                    scope.spawn(move || self.take_part(client, choices))
+                })
+                .collect();
+            happens();
+            drop(end);
+            let mut history = History::default();
+            clients.into_iter().for_each(|client| history.merge(client.join().unwrap()));
+            history
+        })
+    }
+
     /// Asks one thing after the other until it is over; gives out what it was told.
-    pub(crate) fn take_part(&self, mut client: Client, seed: u64) -> History {
+    fn take_part(&self, mut client: Client, seed: u64) -> History {
         let mut random = Random::new(seed);
         let mut leaders = vec![None; usize::try_from(GROUPS).unwrap()];
         while !self.pause(self.draw_pause(&mut random)) {
@@ -85,7 +131,7 @@ impl Crowd {
 
     /// Lets all clients ask without a pause from here on, or with pauses again. Whoever is to lose
     /// something needs something under way.
-    pub(crate) fn hurry(&self, hurries: bool) {
+    fn hurry(&self, hurries: bool) {
         self.hurries.store(hurries, Ordering::Relaxed);
     }
 
@@ -105,6 +151,21 @@ impl Crowd {
         if groups.is_empty() { Ok(began.elapsed()) } else { Err(Stuck { groups }) }
     }
 
+    /// Fails unless every group acknowledges a write that is asked for from here on.
+    pub(crate) fn expect_progress(&self, after: &str) {
+        match self.wait_for_progress(self.clock.now(), PROGRESS_WITHIN) {
+            Ok(time) => println!("  writes to all groups {} ms after {after}", time.as_millis()),
+            Err(stuck) => panic!("no write for {PROGRESS_WITHIN:?} after {after}: {stuck:?}"),
+        }
+    }
+
+    /// Sees to it that as much as possible is under way when something happens.
+    pub(crate) fn rush(&self) {
+        self.hurry(true);
+        self.pause(RUSH);
+        self.hurry(false);
+    }
+
     /// Waits a while; true if it is over.
     pub(crate) fn pause(&self, time: Duration) -> bool {
         let waited = self.over.wait_timeout_while(lock(&self.is_over), time, |is_over| !*is_over);
@@ -112,7 +173,7 @@ impl Crowd {
     }
 
     /// Ends it for all clients when it is dropped, also by a panic, so that nobody waits for them.
-    pub(crate) fn ends(&self) -> impl Drop + '_ {
+    fn ends(&self) -> impl Drop + '_ {
         struct End<'a>(&'a Crowd);
         impl Drop for End<'_> {
             fn drop(&mut self) {

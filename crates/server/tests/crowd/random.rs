@@ -1,5 +1,20 @@
 //! The seed's stream: SplitMix64, which no library version changes.
 
+use std::time::SystemTime;
+
+/// A seed to try again with, from the variable of that name, or a new one; says how to try again.
+pub(crate) fn seed(variable: &str, target: &str) -> u64 {
+    let seed = match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is {text:?}, no number")),
+        Err(_) => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+            u64::try_from(now.as_nanos() & u128::from(u32::MAX)).unwrap()
+        }
+    };
+    println!("again: {variable}={seed} cargo test -p server --test {target}");
+    seed
+}
+
 /// All chance of a run comes from such a stream; how threads and processes take turns does not.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
