@@ -55,7 +55,9 @@ impl End {
     /// Counts what only a broken network or peer can cause.
     pub(crate) fn count(&self, counts: &PeerCounts) {
         match self {
-            Self::Frame(FrameError::Damaged { .. }) => counts.crc_errors.add(1),
+            Self::Frame(FrameError::Damaged { .. } | FrameError::DamagedLength { .. }) => {
+                counts.crc_errors.add(1);
+            }
             Self::Frame(FrameError::TooLong { .. }) | Self::Ack(_) | Self::AckLength { .. } => {
                 counts.protocol_errors.add(1);
             }

@@ -1,14 +1,17 @@
 //! Frames on a connection, and what the receiver answers.
 //!
 //! ```text
-//! frame: length u32 | crc32c u32 | body of that length
+//! frame: length u32 | crc32c of the length u32 | crc32c of length and body u32 | body of that length
 //! ```
-//! Little-endian; the checksum covers the length's four bytes and the body. An empty body is a
+//! Little-endian; the checksums cover the length's four bytes. The length has one of its own because
+//! a receiver acts on it before the body is there: a damaged one would have it wait for up to
+//! `frame_bytes_max` of what follows, on a connection that looks alive. An empty body is a
 //! keep-alive. On the way back only acknowledgements travel, in frames of 8 bytes: how many frames
 //! with a body came on this connection, u64.
 //!
-//! Invariants of the decoder: what it hands out passed its checksum; it allocates for a frame only
-//! after its length was held against the cap; after an error it is not asked again.
+//! Invariants of the decoder: what it hands out passed its checksums; it allocates or waits for a
+//! frame only after its length passed its own and was held against the cap; after an error it is not
+//! asked again.
 
 use std::io::IoSlice;
 
@@ -32,6 +35,11 @@ pub(crate) enum FrameError {
         "a damaged frame of {bytes} bytes: its checksum is {found:08x}, expected {expected:08x}"
     )]
     Damaged { bytes: usize, found: u32, expected: u32 },
+    #[error(
+        "a damaged frame: the checksum of its length, {length}, is {found:08x}, expected \
+         {expected:08x}"
+    )]
+    DamagedLength { length: u32, found: u32, expected: u32 },
 }
 
 /// Bytes of an acknowledgement's body.
@@ -61,7 +69,8 @@ impl FrameDecoder {
             return Ok(None);
         }
         let mut frame = self.buffer.split_to(FRAME_HEADER_BYTES + bytes);
-        let expected = frame_crc(&frame[..4], &frame[FRAME_HEADER_BYTES..]);
+        let body = &frame[FRAME_HEADER_BYTES..];
+        let expected = crc32c::crc32c_append(crc32c::crc32c(&frame[..4]), body);
         if found != expected {
             return Err(FrameError::Damaged { bytes, found, expected });
         }
@@ -93,11 +102,15 @@ impl FrameDecoder {
     /// Length of body and checksum of the frame at the front.
     fn header(&self) -> Result<Option<(usize, u32)>, FrameError> {
         let Some(mut header) = self.buffer.get(..FRAME_HEADER_BYTES) else { return Ok(None) };
+        let length = header.get_u32_le();
         let found = header.get_u32_le();
-        let crc = header.get_u32_le();
-        match usize::try_from(found) {
-            Ok(bytes) if bytes <= self.frame_bytes_max => Ok(Some((bytes, crc))),
-            Ok(_) | Err(_) => Err(FrameError::TooLong { found, max: self.frame_bytes_max }),
+        let expected = crc32c::crc32c(&length.to_le_bytes());
+        if found != expected {
+            return Err(FrameError::DamagedLength { length, found, expected });
+        }
+        match usize::try_from(length) {
+            Ok(bytes) if bytes <= self.frame_bytes_max => Ok(Some((bytes, header.get_u32_le()))),
+            Ok(_) | Err(_) => Err(FrameError::TooLong { found: length, max: self.frame_bytes_max }),
         }
     }
 }
@@ -105,15 +118,13 @@ impl FrameDecoder {
 /// The header of a frame with this body. The body is at most 1 GiB long ([`crate::Limits`]).
 pub(crate) fn frame_header(body: &[u8]) -> [u8; FRAME_HEADER_BYTES] {
     let length = u32::try_from(body.len()).expect("a frame is at most 1 GiB long").to_le_bytes();
-    let crc = frame_crc(&length, body).to_le_bytes();
+    let crc_of_length = crc32c::crc32c(&length);
+    let crc = crc32c::crc32c_append(crc_of_length, body);
     let mut header = [0; FRAME_HEADER_BYTES];
     header[..4].copy_from_slice(&length);
-    header[4..].copy_from_slice(&crc);
+    header[4..8].copy_from_slice(&crc_of_length.to_le_bytes());
+    header[8..].copy_from_slice(&crc.to_le_bytes());
     header
-}
-
-fn frame_crc(length: &[u8], body: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(length), body)
 }
 
 /// An acknowledgement: that many frames with a body came.
@@ -195,21 +206,36 @@ mod tests {
 
     #[test]
     fn frame_has_exactly_these_bytes() {
-        assert_eq!(frame_header(b""), [0, 0, 0, 0, 0xc7, 0x4b, 0x67, 0x48]);
-        assert_eq!(frame_header(b"abc"), [3, 0, 0, 0, 0xf8, 0x83, 0x14, 0x55]);
-        assert_eq!(encode_ack(5)[8..], [5, 0, 0, 0, 0, 0, 0, 0]);
+        let zero = [0xc7, 0x4b, 0x67, 0x48];
+        assert_eq!(frame_header(b""), [&[0; 4][..], &zero, &zero].concat()[..]);
+        let of_length = crc32c::crc32c(&[3, 0, 0, 0]).to_le_bytes();
+        let abc = [&[3, 0, 0, 0], &of_length[..], &[0xf8, 0x83, 0x14, 0x55]].concat();
+        assert_eq!(frame_header(b"abc"), abc[..]);
+        assert_eq!(encode_ack(5)[FRAME_HEADER_BYTES..], [5, 0, 0, 0, 0, 0, 0, 0]);
     }
 
     #[test]
     fn zeros_are_no_keep_alive() {
-        let error = decode(&[&[0; 8]]).1.unwrap_err();
-        assert!(matches!(error, FrameError::Damaged { bytes: 0, .. }), "{error}");
+        let error = decode(&[&[0; FRAME_HEADER_BYTES]]).1.unwrap_err();
+        assert!(matches!(error, FrameError::DamagedLength { length: 0, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_length_is_noticed_before_its_body_comes() {
+        let header = frame_header(&[7; 100]);
+        for bit in 0..64 {
+            let mut damaged = header;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let error = decode(&[&damaged]).1.unwrap_err();
+            assert!(matches!(error, FrameError::DamagedLength { .. }), "bit {bit}: {error}");
+        }
+        assert_eq!(decode(&[&header]), (Vec::new(), Ok(())));
     }
 
     #[test]
     fn frame_above_the_cap_is_refused_before_allocation() {
         let mut decoder = FrameDecoder::new(MAX, 100);
-        decoder.room().unwrap().extend_from_slice(&[0x89, 0x13, 0, 0, 0, 0, 0, 0]);
+        decoder.room().unwrap().extend_from_slice(&frame_header(&[0; MAX + 1]));
         let error = FrameError::TooLong { found: 5001, max: 5000 };
         assert_eq!(decoder.next(), Err(error));
         assert_eq!(decoder.room().err(), Some(error));
@@ -226,8 +252,8 @@ mod tests {
         }
         decoder.room().unwrap().extend_from_slice(&bytes);
         let start = decoder.buffer.as_ptr().addr();
-        assert_eq!(decoder.next().unwrap().unwrap().as_ptr().addr(), start + 8);
-        assert_eq!(decoder.next().unwrap().unwrap().as_ptr().addr(), start + 19);
+        assert_eq!(decoder.next().unwrap().unwrap().as_ptr().addr(), start + 12);
+        assert_eq!(decoder.next().unwrap().unwrap().as_ptr().addr(), start + 27);
     }
 
     proptest! {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Bytes of a frame before its body: length and checksum.
-pub(crate) const FRAME_HEADER_BYTES: usize = 8;
+/// Bytes of a frame before its body: length and two checksums.
+pub(crate) const FRAME_HEADER_BYTES: usize = 12;
 
 /// What a queued frame is charged beside its body, so that many tiny frames are bounded too: its
 /// place in the queue (40 bytes) and the allocation that its body keeps alive.

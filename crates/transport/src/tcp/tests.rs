@@ -12,7 +12,7 @@ use super::*;
 use crate::frame::{encode_ack, frame_header};
 use crate::handshake::shake_hands;
 use crate::hello::{HEADER_BYTES, Header, Message, PROTOCOL_VERSION};
-use crate::limits::RawLimits;
+use crate::limits::{FRAME_HEADER_BYTES, RawLimits};
 use crate::recorder::{Recorder, Told, downs, dropped, frames, is_refused, ups};
 
 const ONE: NodeId = NodeId(1);
@@ -88,7 +88,7 @@ async fn other_protocol_is_named_and_counted() {
 async fn damaged_frame_closes_the_connection_and_is_never_delivered() {
     let (one, at) = Node::alone(limits());
     let mut raw = call(at, hello(2)).await;
-    let damaged = [&frame(b"two")[..10], b"x"].concat();
+    let damaged = [&frame(b"two")[..14], b"x"].concat();
     let bytes = [frame(b"one"), damaged, frame(b"three")].concat();
     raw.write_all(&bytes).await.unwrap();
     until_closed(&mut raw).await;
@@ -101,11 +101,22 @@ async fn damaged_frame_closes_the_connection_and_is_never_delivered() {
 async fn frame_above_the_cap_closes_the_connection_at_its_header() {
     let (one, at) = Node::alone(limits());
     let mut raw = call(at, hello(2)).await;
-    let length = u32::try_from(limits().frame_bytes_max + 1).unwrap().to_le_bytes();
-    raw.write_all(&[length, [0; 4]].concat()).await.unwrap();
+    raw.write_all(&frame_header(&vec![0; limits().frame_bytes_max + 1])).await.unwrap();
     until_closed(&mut raw).await;
     let counters = one.transport.counters().peers[&TWO].clone();
     assert_eq!((counters.crc_errors, counters.protocol_errors, counters.frames_in), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn damaged_length_closes_the_connection_and_waits_for_no_body() {
+    let (one, at) = Node::alone(limits());
+    let mut raw = call(at, hello(2)).await;
+    let mut header = frame_header(b"one");
+    header[1] ^= 4;
+    raw.write_all(&header).await.unwrap();
+    until_closed(&mut raw).await;
+    let counters = one.transport.counters().peers[&TWO].clone();
+    assert_eq!((counters.crc_errors, counters.protocol_errors, counters.frames_in), (1, 0, 0));
 }
 
 #[tokio::test]
@@ -166,7 +177,7 @@ async fn acknowledged_frames_do_not_come_back() {
     for body in [&b"one"[..], b"two", b"three"] {
         one.transport.send(TWO, Bytes::from_static(body), Class::Data);
     }
-    let mut bytes = [0; 3 * 8 + 11];
+    let mut bytes = [0; 3 * FRAME_HEADER_BYTES + 11];
     raw.read_exact(&mut bytes).await.unwrap();
     assert_eq!(bytes[..], [frame(b"one"), frame(b"two"), frame(b"three")].concat());
     raw.write_all(&encode_ack(2)).await.unwrap();
