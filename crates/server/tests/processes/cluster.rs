@@ -1,5 +1,6 @@
 //! Three nodes in processes of their own.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -28,25 +29,65 @@ pub(crate) struct Cluster {
 
 struct Node {
     config: PathBuf,
+    data: PathBuf,
     log: PathBuf,
     address: SocketAddr,
+    environment: Vec<(OsString, OsString)>,
     program: Option<Program>,
 }
 
 impl Cluster {
     /// Founds a cluster and waits until it serves.
     pub(crate) fn start() -> Self {
+        let mut cluster = Self::prepare(|_, _, address| address);
+        cluster.found();
+        cluster
+    }
+
+    /// Writes the configurations of nodes that do not run yet. `route` says where a node reaches
+    /// another: it is given both and the other's own address.
+    pub(crate) fn prepare(mut route: impl FnMut(usize, usize, SocketAddr) -> SocketAddr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let host = own_host();
-        let nodes = [0, 1, 2].map(|node| Node::write(folder.path(), host, node));
-        let mut cluster = Self { folder, nodes };
+        let nodes = [0, 1, 2].map(|node| {
+            let peers = [0, 1, 2].map(|other| {
+                let address = SocketAddr::new(IpAddr::V4(host), peer_port(other));
+                if other == node { address } else { route(node, other, address) }
+            });
+            Node::write(folder.path(), host, node, peers)
+        });
+        Self { folder, nodes }
+    }
+
+    /// Starts all nodes for the first time and waits until they serve.
+    pub(crate) fn found(&mut self) {
         for node in 0..NODES {
-            cluster.restart(node);
+            self.restart(node);
         }
         for node in 0..NODES {
-            cluster.wait_until_serving(node);
+            self.wait_until_serving(node);
         }
-        cluster
+    }
+
+    /// Sets a variable of the environment of a node, for all of its starts from here on.
+    pub(crate) fn set_environment(&mut self, node: usize, name: &str, value: impl Into<OsString>) {
+        self.nodes[node].environment.push((name.into(), value.into()));
+    }
+
+    /// The data folder of a node.
+    pub(crate) fn data(&self, node: usize) -> &Path {
+        &self.nodes[node].data
+    }
+
+    /// A folder that is there as long as the cluster.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What a node has written to its log so far, in all of its lives.
+    pub(crate) fn log(&self, node: usize) -> String {
+        let bytes = std::fs::read(&self.nodes[node].log).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Where clients reach the nodes.
@@ -56,10 +97,10 @@ impl Cluster {
 
     /// Starts a node that does not run, and does not wait for it.
     pub(crate) fn restart(&mut self, node: usize) {
-        let Node { config, log, program, .. } = &mut self.nodes[node];
+        let Node { config, log, program, environment, .. } = &mut self.nodes[node];
         assert!(program.is_none(), "node {node} runs");
         let args = ["serve", "--config", config.to_str().unwrap()];
-        *program = Some(Program::start(&args, log));
+        *program = Some(Program::start_in(environment, &args, log));
     }
 
     /// Waits until a node that was started takes in clients.
@@ -67,7 +108,7 @@ impl Cluster {
         self.program(node).wait_for("serves clients");
     }
 
-    /// Sends SIGKILL to nodes, all at once.
+    /// Sends SIGKILL to nodes, all at once. Fails if one has ended by itself.
     pub(crate) fn kill(&mut self, nodes: &[usize]) {
         let running = |node: &usize| self.nodes[*node].program.take().expect("a running node");
         Program::kill_all(nodes.iter().map(running).collect());
@@ -85,11 +126,16 @@ impl Cluster {
 
     /// Which node leads the group of a key, as soon as there is one.
     pub(crate) fn leader_of(&self, key: &str) -> usize {
-        let addresses = self.addresses();
+        self.leader_among(&[0, 1, 2], key)
+    }
+
+    /// Which of these nodes leads the group of a key, as soon as one of them does. The others are not
+    /// asked.
+    pub(crate) fn leader_among(&self, nodes: &[usize], key: &str) -> usize {
         let began = Instant::now();
         loop {
-            for (node, address) in addresses.iter().enumerate() {
-                let reply = Connection::open(*address, BOUND)
+            for node in nodes.iter().copied() {
+                let reply = Connection::open(self.nodes[node].address, BOUND)
                     .and_then(|mut connection| connection.ask(&["GET", key], began + BOUND));
                 match reply {
                     Ok(Reply::Text(_)) => return node,
@@ -131,7 +177,7 @@ impl Drop for Cluster {
 
 impl Node {
     /// Writes the configuration of a node.
-    fn write(folder: &Path, host: Ipv4Addr, node: usize) -> Self {
+    fn write(folder: &Path, host: Ipv4Addr, node: usize, peers: [SocketAddr; NODES]) -> Self {
         let number = node + 1;
         let data = folder.join(format!("node-{number}"));
         let mut text = format!(
@@ -140,13 +186,13 @@ impl Node {
             port(node),
             peer_port(node),
         );
-        for other in 0..NODES {
-            let (peers, clients) = (peer_port(other), port(other));
+        for (other, address) in peers.iter().enumerate() {
             write!(
                 text,
-                "\n[[nodes]]\nid = {}\npeer_addr = \"{host}:{peers}\"\n\
-                 redis_addr = \"{host}:{clients}\"\n",
-                other + 1
+                "\n[[nodes]]\nid = {}\npeer_addr = \"{address}\"\n\
+                 redis_addr = \"{host}:{}\"\n",
+                other + 1,
+                port(other),
             )
             .unwrap();
         }
@@ -154,7 +200,7 @@ impl Node {
         std::fs::write(&config, text).unwrap();
         let log = folder.join(format!("node-{number}.log"));
         let address = SocketAddr::new(IpAddr::V4(host), port(node));
-        Self { config, log, address, program: None }
+        Self { config, data, log, address, environment: Vec::new(), program: None }
     }
 }
 
@@ -175,10 +221,13 @@ fn own_host() -> Ipv4Addr {
         ports.into_iter().all(|port| TcpListener::bind((*host, port)).is_ok())
     };
     let own = std::process::id().wrapping_mul(64);
-    let mut hosts = (0..64).map(|_| {
-        let number = own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
-        // 127.0.0.0 is everybody's; an address of 0 or 255 at its end may be a network's.
-        Ipv4Addr::new(127, number[1] | 1, number[2], number[3].clamp(1, 254))
+    let numbers = (0..64).map(|_| own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)));
+    let mut hosts = numbers.filter_map(|number| {
+        let number = number.to_be_bytes();
+        // 127.0.0.0 is everybody's; an address of 0 or 255 at its end may be a network's. Two numbers
+        // must not become one address: both would find it free, and then meet there.
+        let is_host = (1..=254).contains(&number[3]);
+        is_host.then(|| Ipv4Addr::new(127, number[1] | 1, number[2], number[3]))
     });
     hosts.find(is_free).expect("Linux answers for all of 127.0.0.0/8, and somebody left a port")
 }

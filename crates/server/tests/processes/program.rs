@@ -1,5 +1,6 @@
 //! One process of the program, and its log.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -23,8 +24,18 @@ pub(crate) struct Program {
 impl Program {
     /// Starts the program. What it prints and what it logs are both appended to `log`.
     pub(crate) fn start(args: &[&str], log: &Path) -> Self {
+        Self::start_in(&[], args, log)
+    }
+
+    /// Starts the program with these variables in its environment, beside those of the test.
+    pub(crate) fn start_in(
+        environment: &[(OsString, OsString)],
+        args: &[&str],
+        log: &Path,
+    ) -> Self {
         let append = || OpenOptions::new().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(PROGRAM);
+        command.envs(environment.iter().cloned());
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(append());
         let mut child = command.spawn().unwrap();
         let output = lines(child.stdout.take().unwrap(), append());
@@ -45,8 +56,12 @@ impl Program {
     }
 
     /// Sends SIGKILL to all of them, and returns when they are gone. None waits for another's end:
-    /// that would give it time to write what it has in memory.
+    /// that would give it time to write what it has in memory. Fails if one has ended by itself.
     pub(crate) fn kill_all(mut programs: Vec<Self>) {
+        for program in &mut programs {
+            let end = program.child.try_wait().unwrap();
+            assert_eq!(end, None, "the process ended before it was killed");
+        }
         programs.iter_mut().for_each(|program| program.child.kill().unwrap());
         for mut program in programs {
             program.child.wait().unwrap();
