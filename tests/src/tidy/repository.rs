@@ -14,7 +14,7 @@ pub struct File {
 }
 
 /// The endings of the files that are ours to write; lock files and data are not.
-const ENDINGS: [&str; 5] = [".rs", ".toml", ".md", ".script", "justfile"];
+const ENDINGS: [&str; 6] = [".rs", ".c", ".toml", ".md", ".script", "justfile"];
 
 /// The root of the repository that this crate was built in.
 #[must_use]
