@@ -39,11 +39,15 @@ fn meaning(reply: &Reply) -> Meaning {
         Reply::Error(text) => Meaning::Error(text.to_string()),
         Reply::Integer(number) => Meaning::Integer(*number),
         Reply::Bulk(bytes) => Meaning::Bytes(bytes.to_vec()),
-        Reply::Null => Meaning::Null,
+        Reply::Null | Reply::NullArray => Meaning::Null,
         Reply::Array(items) => Meaning::Array(all(items)),
         Reply::Set(items) => Meaning::Set(sorted(all(items))),
         Reply::Map(pairs) => {
             Meaning::Map(sorted(pairs.iter().map(|(k, v)| (meaning(k), meaning(v))).collect()))
+        }
+        Reply::Pairs(pairs) => {
+            let pair = |(one, two): &(_, _)| Meaning::Array(vec![meaning(one), meaning(two)]);
+            Meaning::Array(pairs.iter().map(pair).collect())
         }
         Reply::Double(number) => Meaning::Double(*number),
         Reply::Boolean(value) => Meaning::Boolean(*value),
@@ -57,7 +61,7 @@ fn in_version_2(reply: &Reply) -> Meaning {
     let all = |items: &[Reply]| Meaning::Array(items.iter().map(in_version_2).collect());
     match reply {
         Reply::Array(items) | Reply::Set(items) => all(items),
-        Reply::Map(pairs) => {
+        Reply::Map(pairs) | Reply::Pairs(pairs) => {
             let flat = pairs.iter().flat_map(|(k, v)| [in_version_2(k), in_version_2(v)]);
             Meaning::Array(flat.collect())
         }
@@ -69,6 +73,7 @@ fn in_version_2(reply: &Reply) -> Meaning {
         | Reply::Integer(_)
         | Reply::Bulk(_)
         | Reply::Null
+        | Reply::NullArray
         | Reply::Encoded(_) => meaning(reply),
     }
 }
@@ -120,6 +125,7 @@ fn leaf() -> impl Strategy<Value = Reply> {
         any::<i64>().prop_map(Reply::Integer),
         prop::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| Reply::Bulk(bytes.into())),
         Just(Reply::Null),
+        Just(Reply::NullArray),
         (-1e9..1e9).prop_map(Reply::Double),
         any::<bool>().prop_map(Reply::Boolean),
         "[ -~]{0,20}".prop_map(|text| Reply::Verbatim(Bytes::from(text))),
@@ -137,6 +143,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Reply::Array),
             distinct(5).prop_map(Reply::Set),
+            prop::collection::vec((inner.clone(), inner.clone()), 0..4).prop_map(Reply::Pairs),
             (distinct(5), prop::collection::vec(inner, 5))
                 .prop_map(|(keys, values)| Reply::Map(keys.into_iter().zip(values).collect())),
         ]
