@@ -89,7 +89,10 @@ impl FolderRoom {
 impl Room for FolderRoom {
     fn look(&self) -> io::Result<Found> {
         let disk = rustix::fs::statvfs(&self.folder)?;
-        let log = self.log.as_ref().map(File::metadata).transpose()?;
+        let (file_len, file_bytes) = match &self.log {
+            Some(log) => extent(log)?,
+            None => (0, 0),
+        };
         let reserve_bytes = match std::fs::metadata(self.reserve_path()) {
             Ok(reserve) => taken_bytes(&reserve),
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -97,8 +100,6 @@ impl Room for FolderRoom {
         };
         // Not what only root may have: that is kept for getting out of trouble by hand.
         let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let file_len = log.as_ref().map_or(0, Metadata::len);
-        let file_bytes = log.as_ref().map_or(0, taken_bytes);
         Ok(Found { free_bytes, file_len, file_bytes, reserve_bytes })
     }
 
@@ -125,11 +126,36 @@ impl Room for FolderRoom {
     }
 }
 
+/// How long a file is, and what it has taken of the disk.
+fn extent(file: &File) -> io::Result<(u64, u64)> {
+    #[cfg(target_os = "linux")]
+    if let Some(extent) = extent_without_times(file) {
+        return Ok(extent);
+    }
+    let file = file.metadata()?;
+    Ok((file.len(), taken_bytes(&file)))
+}
+
+/// The same, without asking for the file's times; none if the system or its sandbox does not know
+/// the call, or the file system not the answer.
+///
+/// Who has seen when a file was changed is promised to see it change: the next write then notes the
+/// exact time, and the next sync has the inode to write beside the pages, and to wait for. A file
+/// that keeps its length and is not looked at gets a new time once in a tick of the clock, however
+/// often it is synced.
+#[cfg(target_os = "linux")]
+fn extent_without_times(file: &File) -> Option<(u64, u64)> {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+    let wanted = StatxFlags::SIZE | StatxFlags::BLOCKS;
+    let found = statx(file, c"", AtFlags::EMPTY_PATH, wanted).ok()?;
+    let is_whole = StatxFlags::from_bits_retain(found.stx_mask).contains(wanted);
+    is_whole.then_some((found.stx_size, found.stx_blocks * BLOCK_BYTES))
+}
+
 /// What a file has taken of the disk: less than its length if it has holes.
 fn taken_bytes(file: &Metadata) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    // The unit of this field is 512 bytes on every system, whatever the file system's blocks are.
-    file.blocks() * 512
+    file.blocks() * BLOCK_BYTES
 }
 
 /// Takes room for a file of that length.
@@ -163,6 +189,8 @@ fn fill(mut file: &File, bytes: u64) -> io::Result<()> {
     file.sync_all()
 }
 
+/// The unit in which every system counts what a file has taken, whatever its own blocks are.
+const BLOCK_BYTES: u64 = 512;
 /// How much [`fill`] writes at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -210,5 +238,20 @@ mod tests {
         let filled = std::fs::metadata(&path).unwrap();
         assert_eq!(filled.len(), 200_000);
         assert!(taken_bytes(&filled) >= 200_000);
+    }
+
+    #[test]
+    fn the_log_is_as_long_as_its_file_and_takes_less_if_that_has_holes() {
+        use std::os::unix::fs::FileExt;
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("log")).unwrap();
+        file.set_len(1 << 20).unwrap();
+        file.write_at(&[7; 4096], 1 << 19).unwrap();
+        file.sync_all().unwrap();
+        let extent = (file.metadata().unwrap().len(), taken_bytes(&file.metadata().unwrap()));
+        let room = FolderRoom::new(dir.path(), Some(file));
+        let found = room.look().unwrap();
+        assert_eq!((found.file_len, found.file_bytes), extent);
+        assert!(extent.0 == 1 << 20 && (4096..1 << 20).contains(&extent.1), "{extent:?}");
     }
 }
