@@ -21,18 +21,6 @@ fn is_stalled(engine: &Engine) -> bool {
     matches!(engine.status().health, Health::Stalled { waited } if waited >= STALL)
 }
 
-/// Waits until all nodes have applied the same commands.
-async fn await_equal(cluster: &Cluster) {
-    let journals = |group| cluster.nodes.iter().map(move |node| node.journal.of(group));
-    until("equal state machines", || {
-        cluster.groups().all(|group| {
-            let first = cluster.nodes[0].journal.of(group);
-            journals(group).all(|journal| journal == first)
-        })
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_disk_stands_still_makes_room_for_others() {
     let cluster = Cluster::start_with(3, 6, limits());
@@ -71,7 +59,7 @@ async fn a_leader_whose_disk_stands_still_makes_room_for_others() {
     for group in cluster.groups() {
         cluster.write(group, b"with it").await;
     }
-    await_equal(&cluster).await;
+    cluster.await_equal().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,7 +108,7 @@ async fn a_follower_whose_disk_stands_still_is_not_missed() {
     assert_eq!(leader.engine().status().health, Health::Healthy);
     assert_eq!(victim.engine().leader(GROUP).leader, Some(leader.id));
     victim.disk.release_syncs();
-    await_equal(&cluster).await;
+    cluster.await_equal().await;
     assert_eq!(victim.engine().status().health, Health::Healthy);
 }
 

@@ -360,6 +360,7 @@ impl Cluster {
             }
         }
     }
+
     /// As [`Cluster::write`], and also until there is room.
     pub(crate) async fn write_with_room(&self, group: GroupId, command: &[u8]) -> Applied {
         let wait = async {
@@ -376,5 +377,15 @@ impl Cluster {
             }
         };
         soon("a write", wait).await
+    }
+    /// Waits until all nodes have applied the same commands.
+    pub(crate) async fn await_equal(&self) {
+        until("equal state machines", || {
+            self.groups().all(|group| {
+                let first = self.nodes[0].journal.of(group);
+                self.nodes.iter().all(|node| node.journal.of(group) == first)
+            })
+        })
+        .await;
     }
 }
