@@ -168,9 +168,11 @@ impl Node {
         }
         for group in routing.groups() {
             let is_new = self.disk.image.group(group).is_none();
-            if is_new && routing.replicas_of(group).contains(&id) {
-                let founders = routing.replicas_of(group).to_vec();
-                inputs.push(Input::AddGroup(GroupSpec::founded_by(group, founders)));
+            let founders = routing.replicas_of(group).to_vec();
+            let learners = plan.learners_of(routing, group);
+            if is_new && (founders.contains(&id) || learners.contains(&id)) {
+                let spec = GroupSpec::founded_by(group, founders);
+                inputs.push(Input::AddGroup(GroupSpec { learners, ..spec }));
             }
         }
         for restored in restored {

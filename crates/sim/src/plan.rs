@@ -1,5 +1,8 @@
 //! What a seed draws before anything happens: the cluster and the faults it has to live with.
 
+use routing::RoutingTable;
+use types::{GroupId, NodeId};
+
 use crate::class::{Class, Classes};
 use crate::random::Random;
 
@@ -65,6 +68,8 @@ pub struct Plan {
     pub storage: Storage,
     /// Whether some nodes stay away when all else heals, as many as a quorum allows.
     pub heals_quorum_only: bool,
+    /// How many replicas of a group vote on nothing, at most; as many as there are nodes left.
+    pub learners: usize,
     /// After how many events faults end.
     pub events_max: u64,
 }
@@ -101,8 +106,16 @@ impl Plan {
             keys: random.within(1, 4),
             storage: if seed % 16 == 15 { Storage::Redb } else { Storage::Model },
             heals_quorum_only: random.one_in(3),
+            learners: random.pick(&[0, 0, 1, 2]),
             events_max,
         }
+    }
+
+    /// The nodes of a group that only listen: the first ones that do not vote.
+    pub(crate) fn learners_of(&self, routing: &RoutingTable, group: GroupId) -> Vec<NodeId> {
+        let voters = routing.replicas_of(group);
+        let others = (1..=self.nodes).map(NodeId).filter(|node| !voters.contains(node));
+        others.take(self.learners).collect()
     }
 
     /// Whether faults of a class happen.

@@ -55,6 +55,7 @@ fn profile(nodes: u64, groups: u32, operations: u64) -> Plan {
         operation_us: 1_000_000 / operations,
         storage: Storage::Model,
         heals_quorum_only: false,
+        learners: 0,
         ..drawn
     }
 }

@@ -127,7 +127,8 @@ impl World<'_> {
     fn unsettled_group(&self, group: GroupId, present: &[u64]) -> Option<String> {
         let mut leaders = 0;
         let last = self.checks.commits.last(group);
-        for replica in self.routing.replicas_of(group) {
+        let learners = self.plan.learners_of(&self.routing, group);
+        for replica in self.routing.replicas_of(group).iter().chain(&learners) {
             if !present.contains(&replica.0) {
                 continue;
             }
