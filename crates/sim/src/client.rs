@@ -17,9 +17,21 @@ pub(crate) enum Kind {
     Read,
 }
 
+/// What a client wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Wish {
+    /// Tells it from other wishes where that matters; else 0.
+    pub(crate) number: u64,
+    pub(crate) group: GroupId,
+    pub(crate) key: u16,
+    pub(crate) kind: Kind,
+}
+
 /// One attempt at an operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
+    /// The number of the wish behind it.
+    pub(crate) wish: u64,
     pub(crate) group: GroupId,
     pub(crate) key: u16,
     pub(crate) kind: Kind,

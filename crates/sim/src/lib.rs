@@ -49,4 +49,4 @@ pub use breach::Violation;
 pub use class::{Class, Classes};
 pub use effect::{Coverage, Effect, FAULT_EFFECTS};
 pub use plan::{NodeSet, Plan, Storage};
-pub use world::{Outcome, Teller, run};
+pub use world::{Outcome, Teller, compare_modes, run};

@@ -11,6 +11,11 @@ use crate::random::Random;
 pub struct NodeSet(u64);
 
 impl NodeSet {
+    /// All of them.
+    pub const ALL: Self = Self(u64::MAX);
+    /// None of them.
+    pub const NONE: Self = Self(0);
+
     /// Each node with even odds, or none with even odds.
     const fn draw(random: &mut Random) -> Self {
         let some = random.next();

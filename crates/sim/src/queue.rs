@@ -11,6 +11,7 @@ use raft_core::Fetch;
 use types::GroupId;
 
 use crate::class::Class;
+use crate::client::Wish;
 use crate::effect::Effect;
 use crate::partition::Ways;
 
@@ -59,6 +60,8 @@ pub(crate) enum Event {
     Resume { node: u64, boot: Boot },
     /// A client thinks of something to ask.
     Client,
+    /// A client wants something, and will ask until it is served.
+    Want(Wish),
     /// A client that waited for an answer stops waiting.
     Cancel { attempt: u64 },
     /// A node that has begun to lead falls.
@@ -102,6 +105,7 @@ impl Event {
             Self::Resume { .. }
             | Self::Start { .. }
             | Self::Client
+            | Self::Want(_)
             | Self::Cancel { .. }
             | Self::Strike(_)
             | Self::Relief(_) => None,

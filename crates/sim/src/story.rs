@@ -29,6 +29,7 @@ impl fmt::Display for Event {
             Self::Start { node } => write!(f, "node {node} is to run"),
             Self::Resume { node, .. } => write!(f, "node {node} goes on"),
             Self::Client => write!(f, "a client thinks"),
+            Self::Want(wish) => write!(f, "a client wants {wish:?}"),
             Self::Cancel { attempt } => write!(f, "nobody waits for attempt {attempt} any more"),
             Self::Fall { node, .. } => write!(f, "node {node} falls"),
             Self::Strike(class) => write!(f, "fault: {}", class.name()),

@@ -1,6 +1,6 @@
 //! A bounded run of the simulator, and its determinism.
 
-use sim::{Class, Classes, Coverage, Effect, Outcome, Plan, run};
+use sim::{Class, Classes, Coverage, Effect, Outcome, Plan, compare_modes, run};
 
 fn pass(seed: u64) -> Outcome {
     run(Plan::draw(seed, 4_000), None).unwrap_or_else(|violation| panic!("{violation}"))
@@ -55,5 +55,13 @@ fn a_group_serves_while_a_part_of_it_is_cut_off() {
             coverage.merge(outcome.coverage.counts().iter().copied());
         }
         assert!(coverage.of(effect) > 0, "{class:?}");
+    }
+}
+
+#[test]
+fn plain_and_packed_nodes_commit_the_same() {
+    for seed in 0..24 {
+        let commands = compare_modes(&Plan::draw(seed, 0)).unwrap_or_else(|what| panic!("{what}"));
+        assert!(commands > 400, "seed {seed} committed {commands} commands");
     }
 }

@@ -78,6 +78,7 @@ mod tests {
     fn attempt(reads: &Reads, kind: Kind) -> Attempt {
         let (floor, group_floor) = reads.floors(GROUP, 0);
         Attempt {
+            wish: 0,
             group: GROUP,
             key: 0,
             kind,

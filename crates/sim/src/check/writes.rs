@@ -26,6 +26,12 @@ impl Writes {
         breach("no write is applied twice", what)
     }
 
+    /// Every write that was applied, by its number, and where it stands.
+    pub(crate) fn applied_all(&self) -> impl Iterator<Item = (u64, (GroupId, LogIndex))> {
+        let places = (0..).zip(&self.places);
+        places.filter_map(|(operation, place)| place.map(|place| (operation, place)))
+    }
+
     /// A client is told that its write was applied at that index.
     pub(crate) fn acknowledged(&self, operation: u64, group: GroupId, index: LogIndex) -> Held {
         let place = usize::try_from(operation).expect("operations are counted from 1");

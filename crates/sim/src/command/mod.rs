@@ -2,6 +2,7 @@
 
 mod attempt;
 mod commit;
+mod equivalence;
 mod mutants;
 mod range;
 mod shrink;
@@ -44,6 +45,10 @@ pub(crate) struct Arguments {
     /// Measure two fixed clusters, each for so many simulated minutes.
     #[arg(long, value_name = "MINUTES", num_args = 0..=1, default_missing_value = "60")]
     pub(crate) speed: Option<u64>,
+    /// Run each seed's list of wishes in plain and in packed mode, on schedules that lose nothing, and
+    /// compare what the groups commit.
+    #[arg(long, conflicts_with_all = ["seed", "jobs", "speed"])]
+    pub(crate) equivalence: bool,
     /// Run a part of a range and write a line per seed; for the command's own use.
     #[arg(long, hide = true)]
     worker: Option<u64>,
@@ -79,6 +84,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
     if let Some(minutes) = arguments.speed {
         return speed::run(minutes);
+    }
+    if arguments.equivalence {
+        return equivalence::run(arguments);
     }
     if let Some(seed) = arguments.seed {
         return attempt::run_one(&arguments.plan(seed), arguments.trace);

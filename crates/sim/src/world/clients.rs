@@ -6,7 +6,7 @@ use types::{GroupId, LogIndex, NodeId, VShardId};
 use super::World;
 use crate::breach::{Held, breach};
 use crate::class::Class;
-use crate::client::{Attempt, Kind};
+use crate::client::{Attempt, Kind, Wish};
 use crate::effect::Effect;
 use crate::machine::Command;
 use crate::queue::Event;
@@ -26,19 +26,13 @@ impl World<'_> {
         let group = GroupId(random.within(1, u64::from(self.plan.groups)));
         let key = u16::try_from(random.below(self.plan.keys)).expect("a few keys");
         let kind = if random.one_in(4) { Kind::Read } else { Kind::Write };
-        self.attempt(group, key, kind, 0, None);
+        self.attempt(Wish { number: 0, group, key, kind }, 0, None);
         Ok(())
     }
 
     /// Asks the node that `redirect` names, or the one that is believed to lead, or any.
-    pub(super) fn attempt(
-        &mut self,
-        group: GroupId,
-        key: u16,
-        kind: Kind,
-        tries: u32,
-        redirect: Option<u64>,
-    ) -> u64 {
+    pub(super) fn attempt(&mut self, wish: Wish, tries: u32, redirect: Option<u64>) -> u64 {
+        let Wish { number, group, key, kind } = wish;
         let is_lost = self.client_random.one_in(10);
         let replicas = self.routing.replicas_of(group);
         let any = replicas[self.client_random.place(replicas.len())].0;
@@ -47,6 +41,7 @@ impl World<'_> {
         let (floor, group_floor) = self.checks.reads.floors(group, key);
         let attempt = self.clients.number();
         let begun = Attempt {
+            wish: number,
             group,
             key,
             kind,
@@ -60,6 +55,7 @@ impl World<'_> {
             record: self.checks.histories.invoke(attempt, group, key, kind),
         };
         self.clients.begin(attempt, begun);
+        self.alike.begin(attempt, number);
         let transit = self.client_random.within(50, 500);
         let pause = if tries == 0 || redirect.is_some() { 0 } else { 20_000 * u64::from(tries) };
         self.plan_event(pause + transit, Event::Ask { node, attempt });
@@ -127,16 +123,17 @@ impl World<'_> {
         if attempt.kind == Kind::Write {
             self.count(Effect::Uncertain);
         }
-        if self.plan.has(Class::Retry) {
+        if self.is_patient || self.plan.has(Class::Retry) {
             self.try_again(attempt, None);
         }
     }
 
     fn try_again(&mut self, attempt: &Attempt, redirect: Option<u64>) {
-        let is_wanted = !attempt.is_cancelled && attempt.tries < TRIES_MAX;
+        let is_wanted = !attempt.is_cancelled && (self.is_patient || attempt.tries < TRIES_MAX);
         if is_wanted && self.is_asked {
-            let Attempt { group, key, kind, tries, .. } = *attempt;
-            self.attempt(group, key, kind, tries + 1, redirect);
+            let Attempt { wish: number, group, key, kind, tries, .. } = *attempt;
+            let tries = (tries + 1).min(TRIES_MAX);
+            self.attempt(Wish { number, group, key, kind }, tries, redirect);
         }
     }
 

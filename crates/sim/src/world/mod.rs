@@ -1,10 +1,12 @@
 //! A run: the nodes, what surrounds them, and the loop that lets one event happen after the other.
 //!
 //! `turns.rs` gives events to nodes and carries out what they want; `frames.rs` sends, `clients.rs`
-//! asks and is answered, `strikes.rs` lets faults happen, `coups.rs` those that leaders fall by,
-//! `handovers.rs` moves leaders, `deaths.rs` ends and starts nodes, `phases.rs` leads through the run,
-//! `partial.rs` through what is demanded while a part of the cluster is cut off.
+//! asks and is answered, `strikes.rs` lets faults happen, `ailments.rs` and `coups.rs` more of them,
+//! those of `coups.rs` being what leaders fall by; `handovers.rs` moves leaders, `deaths.rs` ends and
+//! starts nodes, `phases.rs` leads through the run, `partial.rs` through what is demanded while a part
+//! of the cluster is cut off; `alike.rs` asks the same of clusters that should not differ.
 
+mod alike;
 mod clients;
 mod coups;
 mod deaths;
@@ -30,6 +32,8 @@ use crate::node::{Node, TICK_US};
 use crate::plan::Plan;
 use crate::queue::{Event, Queue};
 use crate::random::{Random, mix};
+
+pub use alike::compare_modes;
 
 const VSHARDS: u32 = 1_024;
 
@@ -63,12 +67,13 @@ pub fn run(plan: Plan, teller: Option<Teller<'_>>) -> Result<Outcome, Box<Violat
     let mut world = World::new(plan, teller);
     match world.live() {
         Ok(()) => Ok(world.outcome()),
-        Err(Breach { property, what }) => {
-            let (at_us, events) = (world.queue.now(), world.events);
-            let property = property.to_owned();
-            Err(Box::new(Violation { plan, at_us, events, property, what }))
-        }
+        Err(breach) => Err(violation(&world, breach)),
     }
+}
+
+fn violation(world: &World<'_>, Breach { property, what }: Breach) -> Box<Violation> {
+    let (plan, at_us, events) = (world.plan, world.queue.now(), world.events);
+    Box::new(Violation { plan, at_us, events, property: property.to_owned(), what })
 }
 
 struct World<'a> {
@@ -91,6 +96,9 @@ struct World<'a> {
     is_calm: bool,
     /// Whether clients ask.
     is_asked: bool,
+    /// Whether they ask until they are served.
+    is_patient: bool,
+    alike: alike::Alike,
     /// The node that dies again and again, and how often it still will.
     storm: (u64, u64),
     trace: u64,
@@ -133,6 +141,8 @@ impl<'a> World<'a> {
             teller,
             is_calm: false,
             is_asked: true,
+            is_patient: false,
+            alike: alike::Alike::default(),
             storm: (0, 0),
             trace: 0,
             events: 0,

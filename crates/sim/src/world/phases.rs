@@ -6,7 +6,7 @@ use types::GroupId;
 use super::World;
 use crate::breach::{Held, breach};
 use crate::check::bounds;
-use crate::client::Kind;
+use crate::client::{Kind, Wish};
 use crate::effect::Effect;
 use crate::node::TICK_US;
 use crate::queue::Event;
@@ -50,7 +50,7 @@ impl World<'_> {
     }
 
     /// Everything works from here on; who stays away is not among those that come back.
-    fn heal(&mut self) -> Vec<u64> {
+    pub(super) fn heal(&mut self) -> Vec<u64> {
         self.tell(|| "everything heals".to_owned());
         let now = self.queue.now();
         let ticks_apart = 2 * self.plan.election_ticks;
@@ -181,7 +181,7 @@ impl World<'_> {
         for node in
             present.iter().filter(|node| self.leads(**node, group)).copied().collect::<Vec<_>>()
         {
-            self.attempt(group, 0, kind, 0, Some(node));
+            self.attempt(Wish { number: 0, group, key: 0, kind }, 0, Some(node));
         }
     }
 

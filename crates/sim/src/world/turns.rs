@@ -27,6 +27,10 @@ impl World<'_> {
             Event::Resume { node, boot } => self.resume(node, boot),
             Event::Meet { node, peer, .. } => self.meet(node, peer),
             Event::Client => self.client(),
+            Event::Want(wish) => {
+                self.want(wish);
+                Ok(())
+            }
             Event::Cancel { attempt } => {
                 self.cancel(attempt);
                 Ok(())
@@ -88,6 +92,7 @@ impl World<'_> {
             | Event::Start { .. }
             | Event::Resume { .. }
             | Event::Client
+            | Event::Want(_)
             | Event::Cancel { .. }
             | Event::Fall { .. }
             | Event::Strike(_)
@@ -127,6 +132,7 @@ impl World<'_> {
             | Event::Start { .. }
             | Event::Resume { .. }
             | Event::Client
+            | Event::Want(_)
             | Event::Cancel { .. }
             | Event::Fall { .. }
             | Event::Strike(_)
