@@ -55,6 +55,8 @@ pub enum Class {
     Coup,
     /// Every turn of a node takes long.
     Slow,
+    /// A node is told that it must not lead, and after a while that it may again.
+    Unfit,
     /// A node comes back with an empty disk, as another store.
     Wipe,
     /// Clocks run at rates up to a fifth off.
@@ -75,9 +77,9 @@ pub enum Class {
     Stall,
     /// State machines take long to apply.
     SlowApply,
-    /// A bit flips on a disk at rest; on real storage only.
+    /// A bit flips on a disk at rest; where storage is a model, a group cannot be read any more.
     BitFlip,
-    /// Two blocks of a disk change places; on real storage only.
+    /// Two blocks of a disk change places; as above.
     Misdirect,
     /// Clients ask again what they got no answer to.
     Retry,
@@ -89,7 +91,7 @@ pub enum Class {
 
 impl Class {
     /// The whole menu.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Loss,
         Self::Repeat,
         Self::Reorder,
@@ -115,6 +117,7 @@ impl Class {
         Self::Storm,
         Self::Coup,
         Self::Slow,
+        Self::Unfit,
         Self::Wipe,
         Self::Skew,
         Self::JumpForward,

@@ -193,6 +193,10 @@ pub(crate) struct Disk {
     pub(crate) real: Option<RealDisk>,
     /// What a crash cut off amid its commit: the next opening finds all of it, or nothing.
     doubtful: Vec<WriteBatch>,
+    /// Whether the last opening found what was doubtful before, if anything was.
+    pub(crate) recovered: Option<bool>,
+    /// A group that cannot be read any more; in the model only.
+    pub(crate) damaged: Option<GroupId>,
 }
 
 impl Disk {
@@ -207,6 +211,8 @@ impl Disk {
             stalled_until: 0,
             real: (plan.storage == Storage::Redb).then(real),
             doubtful: Vec::new(),
+            recovered: None,
+            damaged: None,
         }
     }
 
@@ -218,11 +224,14 @@ impl Disk {
         let Some(real) = &mut self.real else { return Ok(self.image.restore()) };
         let found = real.open().map_err(Refused)?;
         let doubtful = std::mem::take(&mut self.doubtful);
+        let is_doubtful = !doubtful.is_empty();
         if found == self.image.restore() {
+            self.recovered = is_doubtful.then_some(false);
             return Ok(found);
         }
         doubtful.iter().for_each(|batch| self.image.write(batch));
         if found == self.image.restore() {
+            self.recovered = is_doubtful.then_some(true);
             return Ok(found);
         }
         Err(Refused(format!("it holds {found:?}, expected {:?}", self.image.restore())))
@@ -275,6 +284,7 @@ impl Disk {
         let Fetch { first, last, bytes_max, .. } = *fetch;
         match &self.real {
             Some(real) => real.fetch(group, fetch),
+            None if self.damaged == Some(group) => Err(FetchError::Damaged),
             None => Ok(self.image.read(group, first, last, bytes_max)),
         }
     }

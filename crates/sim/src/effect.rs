@@ -68,6 +68,8 @@ pub enum Effect {
     Falls,
     /// Turns that took long.
     SlowTurns,
+    /// Leaderships given up by unfit nodes.
+    UnfitLeaders,
     /// Frames from new stores refused.
     WipesRefused,
     /// Clocks an election timeout off.
@@ -88,8 +90,14 @@ pub enum Effect {
     Stalls,
     /// Applies of 100 ms or more.
     SlowApplies,
+    /// Reads that a stalled disk answered 100 ms later or more.
+    SlowReads,
     /// Disks found between two commits' bytes.
     TornOnDisk,
+    /// Openings that found a commit whole which was cut short.
+    RecoveredWith,
+    /// Openings that found nothing of it.
+    RecoveredWithout,
     /// Nodes halted by damage on disk.
     DamageHalts,
     /// Damage that hit nothing live.
@@ -204,7 +212,7 @@ impl Coverage {
 pub const FAULT_EFFECTS: usize = Effect::RetriesServed as usize;
 
 /// The menu of effects, in the order in which they are declared.
-const EFFECTS: [(Effect, &str); 74] = [
+const EFFECTS: [(Effect, &str); 78] = [
     (Effect::FramesLost, "frames lost"),
     (Effect::FramesRepeated, "frames that arrived twice"),
     (Effect::FramesOvertaken, "frames overtaken by a later one"),
@@ -237,6 +245,7 @@ const EFFECTS: [(Effect, &str); 74] = [
     (Effect::Storms, "starts within a second of the last"),
     (Effect::Falls, "leaders that fell as soon as they led"),
     (Effect::SlowTurns, "turns that took long"),
+    (Effect::UnfitLeaders, "leaderships given up by unfit nodes"),
     (Effect::WipesRefused, "frames from new stores refused"),
     (Effect::ClocksApart, "clocks an election timeout off"),
     (Effect::JumpsActedOn, "roles changed by a clock's jump"),
@@ -247,7 +256,10 @@ const EFFECTS: [(Effect, &str); 74] = [
     (Effect::ReadErrors, "nodes stopped by a failed read"),
     (Effect::Stalls, "syncs of a second or more"),
     (Effect::SlowApplies, "applies of 100 ms or more"),
+    (Effect::SlowReads, "reads of 100 ms or more"),
     (Effect::TornOnDisk, "disks found between two commits' bytes"),
+    (Effect::RecoveredWith, "commits cut short that openings found whole"),
+    (Effect::RecoveredWithout, "commits cut short of which they found nothing"),
     (Effect::DamageHalts, "nodes halted by damage on disk"),
     (Effect::DamageHarmless, "damage that hit nothing live"),
     (Effect::HandoversDone, "groups handed over to another node"),

@@ -65,6 +65,8 @@ pub(crate) struct Node {
     pub(crate) is_out: bool,
     /// Whether its disk was damaged at rest.
     pub(crate) is_damaged: bool,
+    /// Whether it was told of damage when it read.
+    pub(crate) has_met_damage: bool,
     /// Whether it refuses to run.
     pub(crate) is_halted: bool,
     /// Whether its clock has jumped since it was told the time last.
@@ -98,6 +100,7 @@ impl Node {
             turn_us: 0,
             is_out: false,
             is_damaged: false,
+            has_met_damage: false,
             is_halted: false,
             jumped: false,
             bound_until: 0,
@@ -192,6 +195,7 @@ impl Node {
     /// The process ends: what is not on the disk is gone.
     pub(crate) fn die(&mut self) {
         self.running = None;
+        self.has_met_damage = false;
         self.put_off.clear();
         self.stopped_until = 0;
         self.turn_us = 0;

@@ -7,7 +7,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use bytes::Bytes;
-use raft_core::Fetch;
+use raft_core::{Fetch, Fitness};
 use types::GroupId;
 
 use crate::class::Class;
@@ -50,6 +50,8 @@ pub(crate) enum Event {
     Applied { node: u64, boot: Boot, group: GroupId },
     /// Entries have been read.
     Fetched { node: u64, boot: Boot, group: GroupId, fetch: Box<Fetch> },
+    /// A node is told whether it may lead.
+    Fitness { node: u64, boot: Boot, fitness: Fitness },
     /// A client asks something of a node.
     Ask { node: u64, attempt: u64 },
     /// A node is told to hand a group over.
@@ -79,6 +81,8 @@ pub(crate) enum Relief {
     Uncut { ways: Ways },
     /// It is not over: these are cut too, for so many microseconds.
     Worsen { ways: Ways, effect: Effect, for_us: u64 },
+    /// It is not over: frames from this node wait too.
+    Clog { node: u64 },
     /// Frames from a node flow again.
     Unclog { node: u64 },
     /// A way is as fast as before.
@@ -97,6 +101,7 @@ impl Event {
             | Self::Dropped { node, boot, .. }
             | Self::Meet { node, boot, .. }
             | Self::Synced { node, boot }
+            | Self::Fitness { node, boot, .. }
             | Self::Applied { node, boot, .. }
             | Self::Fetched { node, boot, .. }
             | Self::Fall { node, boot } => Some((*node, Some(*boot))),

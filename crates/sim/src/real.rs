@@ -8,10 +8,15 @@
 use codec::{Restored, WriteBatch};
 use raft_core::{EntryRun, Fetch, FetchError};
 use storage_redb::sim_disk::SimDisk;
-use storage_redb::{FetchRequest, Identity, RawStoreOptions, ReadError, Store, StoreOptions};
+use storage_redb::{
+    CommitPhases, FetchRequest, Identity, RawStoreOptions, ReadError, Store, StoreOptions,
+};
 use types::{ClusterId, GroupId, NodeId};
 
 use crate::random::Random;
+
+/// How many empty places are passed over before one is damaged.
+const EMPTY_PLACES_MAX: u32 = 64;
 
 /// How a store comes to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,12 +62,16 @@ impl RealDisk {
             raw.checkpoint_page_bytes_max = 512;
             raw.superseded_checkpoints_max = 4;
         }
+        let mut random = Random::stream(seed, 1_000 + node);
+        if random.one_in(3) {
+            raw.commit_phases = CommitPhases::Two;
+        }
         Self {
             identity: Identity { cluster, node: NodeId(node) },
             options: StoreOptions::new(raw).expect("legal limits"),
             disk: SimDisk::new(),
             store: None,
-            random: Random::stream(seed, 1_000 + node),
+            random,
         }
     }
 
@@ -140,9 +149,18 @@ impl RealDisk {
     /// Damages what is at rest: one bit, or two blocks that change places.
     pub(crate) fn damage(&mut self, is_misdirected: bool) {
         const BLOCK: usize = 4_096;
-        let len = self.disk.image().len();
+        let image = self.disk.image();
+        let len = image.len();
         if !is_misdirected {
-            let (place, bit) = (self.random.place(len.max(1)), self.random.below(8));
+            // Most of a small store is empty, where nothing would ever notice.
+            let mut place = self.random.place(len.max(1));
+            for _ in 0..EMPTY_PLACES_MAX {
+                if image.get(place).is_some_and(|byte| *byte != 0) {
+                    break;
+                }
+                place = self.random.place(len.max(1));
+            }
+            let bit = self.random.below(8);
             self.disk.flip_bit(place, u32::try_from(bit).expect("a bit of a byte"));
             return;
         }

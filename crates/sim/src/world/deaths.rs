@@ -44,6 +44,11 @@ impl World<'_> {
         };
         let host = self.node(node);
         let (boot, tick_us) = (host.boot, host.clock.tick_us);
+        match host.disk.recovered.take() {
+            Some(true) => self.count(Effect::RecoveredWith),
+            Some(false) => self.count(Effect::RecoveredWithout),
+            None => {}
+        }
         for group in routing.groups() {
             self.checks.logs.forget(node, group);
             self.checks.bonds.start(node, group, 0);
@@ -79,7 +84,7 @@ impl World<'_> {
         while inputs.len() > 0 {
             turns.push(running.turn(&mut inputs));
         }
-        if self.node_ref(node).is_damaged {
+        if self.node_ref(node).is_damaged && self.node_ref(node).disk.real.is_some() {
             self.count(Effect::DamageHarmless);
         }
         let restored = self.node_ref(node).disk.image.restore();

@@ -6,6 +6,7 @@
 //! starts nodes, `phases.rs` leads through the run, `partial.rs` through what is demanded while a part
 //! of the cluster is cut off; `alike.rs` asks the same of clusters that should not differ.
 
+mod ailments;
 mod alike;
 mod clients;
 mod coups;

@@ -1,6 +1,7 @@
 //! The course of a run: faults, then everything heals, or as many nodes as make a quorum, and the
 //! cluster has to make progress.
 
+use raft_core::Fitness;
 use types::GroupId;
 
 use super::World;
@@ -81,6 +82,7 @@ impl World<'_> {
             host.stopped_until = now.min(host.stopped_until);
             let boot = host.boot;
             self.plan_event(1, Event::Resume { node, boot });
+            self.plan_event(2, Event::Fitness { node, boot, fitness: Fitness::Fit });
             self.plan_event(1_000, Event::Start { node });
         }
         present

@@ -1,5 +1,7 @@
 //! The faults that strike from time to time, what they do, and when that is over.
 
+use types::GroupId;
+
 use super::World;
 use crate::breach::Held;
 use crate::class::Class;
@@ -33,7 +35,7 @@ const fn gap_us(class: Class) -> Option<(u64, u64)> {
         }
         Class::OneWayCut | Class::FullCut | Class::Clog => Some((SECOND, 8 * SECOND)),
         Class::Transfer => Some((50_000, 2 * SECOND)),
-        Class::Crash | Class::Kill | Class::Pause | Class::Stall | Class::Starve => {
+        Class::Crash | Class::Kill | Class::Pause | Class::Stall | Class::Starve | Class::Unfit => {
             Some((SECOND / 2, 8 * SECOND))
         }
         Class::RingCut
@@ -81,7 +83,7 @@ impl World<'_> {
             Class::RingCut | Class::HubCut | Class::ConstrainedCut | Class::ChainCut => {
                 self.cut_in_part(class, for_us);
             }
-            Class::Clog => self.clog(one, for_us / 2),
+            Class::Clog => self.clog(for_us),
             Class::Delay => self.delay(one, other, for_us),
             Class::Reset => self.reset(one, other),
             Class::Replay | Class::Stranger => return self.old_frames(class),
@@ -91,6 +93,7 @@ impl World<'_> {
             Class::Storm => self.storm(one),
             Class::Pause => self.stop(one, for_us),
             Class::Slow => self.slow(one, for_us),
+            Class::Unfit => self.doubt_fitness(one, for_us),
             Class::Wipe => self.wipe(one),
             Class::JumpForward | Class::JumpBack => self.jump(class, one),
             Class::Starve => self.starve(one, for_us),
@@ -123,6 +126,7 @@ impl World<'_> {
         match relief {
             Relief::Uncut { ways } => self.network.uncut(&ways),
             Relief::Worsen { ways, effect, for_us } => self.sever(ways, effect, for_us),
+            Relief::Clog { node } => self.network.clog(node),
             Relief::Unclog { node } => self.unclog(node),
             Relief::Undelay { from, to } => self.network.delay(from, to, 0),
             Relief::Feed { node } => self.node(node).clock.is_starved = false,
@@ -154,26 +158,6 @@ impl World<'_> {
         self.tell(|| format!("  cut for {for_us} us: {ways:?}"));
         self.network.cut(&ways, effect);
         self.plan_event(for_us, Event::Relief(Relief::Uncut { ways }));
-    }
-
-    /// Clogs a node, and often another one soon after.
-    fn clog(&mut self, node: u64, for_us: u64) {
-        self.network.clog(node);
-        self.plan_event(for_us, Event::Relief(Relief::Unclog { node }));
-        let random = self.random_of(Class::Clog);
-        if random.one_in(2) {
-            let (next, after) = (random.next(), random.within(1_000, 200_000));
-            let next = 1 + next % self.plan.nodes;
-            self.network.clog(next);
-            self.plan_event(after + for_us / 2, Event::Relief(Relief::Unclog { node: next }));
-        }
-    }
-
-    fn unclog(&mut self, node: u64) {
-        for packet in self.network.unclog(node) {
-            self.count(Effect::ClogHeld);
-            self.transmit(packet);
-        }
     }
 
     fn delay(&mut self, from: u64, to: u64, for_us: u64) {
@@ -275,14 +259,17 @@ impl World<'_> {
     /// and so it is never more than a minority of any group.
     fn damage_disk(&mut self, class: Class, node: u64) {
         let host = self.node_ref(node);
-        if host.disk.real.is_none() || host.running.is_none() || !self.may_lose(node) {
+        if host.running.is_none() || !self.may_lose(node) {
             return;
         }
         self.end(node, Ending::Clean, 0);
+        let groups = u64::from(self.plan.groups);
+        let group = GroupId(self.strikes[class as usize].within(1, groups));
         let host = self.node(node);
         (host.is_out, host.is_damaged) = (true, true);
-        if let Some(real) = &mut host.disk.real {
-            real.damage(class == Class::Misdirect);
+        match &mut host.disk.real {
+            Some(real) => real.damage(class == Class::Misdirect),
+            None => host.disk.damaged = Some(group),
         }
         self.plan_event(50_000, Event::Start { node });
     }

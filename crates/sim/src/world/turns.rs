@@ -51,6 +51,7 @@ impl World<'_> {
             | Event::Applied { node, .. }
             | Event::Fetched { node, .. }
             | Event::Order { node, .. }
+            | Event::Fitness { node, .. }
             | Event::Ask { node, .. } => {
                 self.take(event)?;
                 self.turn(node)
@@ -89,6 +90,7 @@ impl World<'_> {
             | Event::Synced { .. }
             | Event::Applied { .. }
             | Event::Order { .. }
+            | Event::Fitness { .. }
             | Event::Start { .. }
             | Event::Resume { .. }
             | Event::Client
@@ -120,6 +122,10 @@ impl World<'_> {
             Event::Synced { node, .. } => self.synced(node),
             Event::Applied { node, group, .. } => self.applied(node, group),
             Event::Fetched { node, group, fetch, .. } => self.fetched(node, group, &fetch),
+            Event::Fitness { node, fitness, .. } => {
+                self.fitness(node, fitness);
+                Ok(())
+            }
             Event::Ask { node, attempt } => {
                 self.ask(node, attempt);
                 Ok(())
@@ -276,6 +282,7 @@ impl World<'_> {
             result = Err(FetchError::Compacted { first });
         }
         self.touched.push(group);
+        self.node(node).has_met_damage |= result == Err(FetchError::Damaged);
         self.inputs.push(Input::Fetched { group, purpose, result });
         Ok(())
     }
@@ -330,6 +337,10 @@ impl World<'_> {
         }
         let now = self.queue.now();
         let host = self.node(node);
+        if host.has_met_damage && !host.is_halted {
+            let what = format!("node {node} goes on");
+            return breach("whoever meets damage takes part in nothing more", what);
+        }
         host.jumped = false;
         if host.turn_us > 0 && host.running.is_some() {
             host.stopped_until = now + host.turn_us;
@@ -368,7 +379,7 @@ impl World<'_> {
             self.answered(node, attempt, answer)?;
         }
         for (group, fetch) in turn.fetches {
-            let after = self.random.within(30, 5_000);
+            let after = self.read_latency(node);
             let boot = self.node(node).boot;
             let fetch = Box::new(fetch);
             self.plan_event(after, Event::Fetched { node, boot, group, fetch });

@@ -1,0 +1,71 @@
+//! Ways that clog one after the other, nodes that must not lead, disks that are slow to read.
+
+use multiraft::Input;
+use raft_core::Fitness;
+use types::GroupId;
+
+use super::World;
+use crate::class::Class;
+use crate::effect::Effect;
+use crate::queue::{Event, Relief};
+
+/// From when on a read counts as slow, in microseconds.
+const SLOW_READ_US: u64 = 100_000;
+
+impl World<'_> {
+    /// Clogs the ways from some nodes, one node after the other, and opens them in another order.
+    pub(super) fn clog(&mut self, for_us: u64) {
+        let nodes = self.plan.nodes;
+        let random = self.random_of(Class::Clog);
+        let mut order: Vec<u64> = (1..=nodes).collect();
+        random.shuffle(&mut order);
+        let count = random.within(1, nodes);
+        order.truncate(usize::try_from(count).expect("at most 7 nodes"));
+        let step = for_us / (2 * count);
+        for (place, node) in (0..).zip(order.clone()) {
+            self.plan_event(place * step, Event::Relief(Relief::Clog { node }));
+        }
+        self.random_of(Class::Clog).shuffle(&mut order);
+        for (place, node) in (0..).zip(order) {
+            self.plan_event(for_us / 2 + place * step, Event::Relief(Relief::Unclog { node }));
+        }
+    }
+
+    pub(super) fn unclog(&mut self, node: u64) {
+        for packet in self.network.unclog(node) {
+            self.count(Effect::ClogHeld);
+            self.transmit(packet);
+        }
+    }
+
+    /// A node must not lead for a while.
+    pub(super) fn doubt_fitness(&mut self, node: u64, for_us: u64) {
+        let boot = self.node_ref(node).boot;
+        self.plan_event(0, Event::Fitness { node, boot, fitness: Fitness::Unfit });
+        self.plan_event(for_us, Event::Fitness { node, boot, fitness: Fitness::Fit });
+    }
+
+    /// A node that runs is told whether it may lead.
+    pub(super) fn fitness(&mut self, node: u64, fitness: Fitness) {
+        for number in 1..=u64::from(self.plan.groups) {
+            let group = GroupId(number);
+            if fitness == Fitness::Unfit && self.leads(node, group) {
+                self.count(Effect::UnfitLeaders);
+            }
+            self.touched.push(group);
+        }
+        self.inputs.push(Input::Fitness(fitness));
+    }
+
+    /// How long a read takes: it may have to wait for what the disk is stuck with.
+    pub(super) fn read_latency(&mut self, node: u64) -> u64 {
+        let latency = self.random.within(30, 5_000);
+        let stalled_until = self.node_ref(node).disk.stalled_until;
+        let left = stalled_until.saturating_sub(self.queue.now());
+        if left < SLOW_READ_US || self.random.one_in(2) {
+            return latency;
+        }
+        self.count(Effect::SlowReads);
+        latency.max(left)
+    }
+}
