@@ -2,8 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 use server::config::Config;
+use server::data::entry::{Content, Scratch};
+use server::data::watched::Watched;
 use server::data::{UnixMillis, entry};
 use server::resp::{Parser, Protocol, ProtocolError, Request, RequestLimits, decode};
+use types::LogIndex;
 
 use super::{Target, is_read};
 
@@ -50,21 +53,35 @@ fn config_file_seeds() -> Vec<Vec<u8>> {
 }
 
 fn log_entry_memory(bytes: usize) -> usize {
-    // 4 bytes make an argument, which is a span of 16.
-    16 * bytes + 1024
+    // 4 bytes make an argument, which is a span of 16, and 8 a command; the same is then written.
+    24 * bytes + 1024
 }
 
 fn log_entry(bytes: &[u8]) -> bool {
-    let mut spans = Vec::new();
-    is_read(entry::decode(bytes, &mut spans).map(|(stamp, args)| {
-        assert_eq!(entry::encode(stamp, args), bytes, "what is read is what is written");
+    let mut scratch = Scratch::default();
+    is_read(entry::decode(bytes, &mut scratch).map(|(stamp, content)| {
+        let written = match content {
+            Content::Command(args) => entry::encode(stamp, args),
+            Content::Transaction(it) => {
+                let commands: Vec<_> = it.commands().collect();
+                let commands = commands.into_iter();
+                entry::encode_transaction(stamp, it.protocol, &it.watched, commands)
+            }
+            Content::Sweep => entry::encode_sweep(stamp),
+        };
+        assert_eq!(written, bytes, "what is read is what is written");
     }))
 }
 
 fn log_entry_seeds() -> Vec<Vec<u8>> {
     let mut input = BytesMut::from(&b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n"[..]);
     let request = Parser::new(LIMITS).next(&mut input).ok().flatten().expect("a whole request");
-    vec![entry::encode(UnixMillis(1), request.args()).to_vec()]
+    let (stamp, args) = (UnixMillis(1), request.args());
+    let watched = [Watched { key: b"k", since: LogIndex(7), existed: true }];
+    let commands = [args, args].into_iter();
+    let transaction = entry::encode_transaction(stamp, Protocol::Resp2, &watched, commands);
+    let all = [entry::encode(stamp, args), transaction, entry::encode_sweep(stamp)];
+    all.iter().map(|bytes| bytes.to_vec()).collect()
 }
 
 fn request_memory(bytes: usize) -> usize {

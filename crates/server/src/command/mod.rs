@@ -12,5 +12,5 @@ pub mod spec;
 pub mod table;
 
 pub use find::{find, find_named, find_row, slot_of};
-pub use spec::{Command, Flags, Group, Keys, Survey, Work};
+pub use spec::{Command, Flags, Group, Keys, Survey, Transaction, Work};
 pub use table::COMMANDS;

@@ -45,6 +45,8 @@ pub enum Work {
     Read(ParseRead),
     /// By a look at several groups that this node leads.
     Survey(Survey),
+    /// By what the connection queues and watches.
+    Transaction(Transaction),
     /// At once, from what connection and node know.
     Talk(fn(&mut Ask<'_>, Args<'_>) -> Reply),
     /// By one of its subcommands.
@@ -66,6 +68,21 @@ pub enum Survey {
     Keys,
     /// RANDOMKEY.
     RandomKey,
+}
+
+/// Commands about transactions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Transaction {
+    /// MULTI.
+    Multi,
+    /// EXEC.
+    Exec,
+    /// DISCARD.
+    Discard,
+    /// WATCH.
+    Watch,
+    /// UNWATCH.
+    Unwatch,
 }
 
 /// Where a command's keys are among its arguments.
@@ -128,6 +145,8 @@ pub enum Group {
     Bitmap,
     /// Hashes.
     Hash,
+    /// Several commands at once.
+    Transactions,
     /// The client's own connection.
     Connection,
     /// The node.
@@ -144,6 +163,7 @@ impl Group {
             Self::String => "string",
             Self::Bitmap => "bitmap",
             Self::Hash => "hash",
+            Self::Transactions => "transactions",
             Self::Connection => "connection",
             Self::Server => "server",
             Self::Cluster => "cluster",
@@ -172,14 +192,18 @@ impl Flags {
     pub const LOADING: Self = Self(1 << 5);
     /// It is answered without a leader.
     pub const STALE: Self = Self(1 << 6);
+    /// It is not listed among slow commands: those that it does are.
+    pub const SKIP_SLOWLOG: Self = Self(1 << 7);
     /// Its cost does not grow with the data.
-    pub const FAST: Self = Self(1 << 7);
+    pub const FAST: Self = Self(1 << 8);
     /// It is answered before authentication.
-    pub const NO_AUTH: Self = Self(1 << 8);
+    pub const NO_AUTH: Self = Self(1 << 9);
     /// It is answered while a script runs.
-    pub const ALLOW_BUSY: Self = Self(1 << 9);
+    pub const ALLOW_BUSY: Self = Self(1 << 10);
+    /// It cannot be part of a transaction.
+    pub const NO_MULTI: Self = Self(1 << 11);
 
-    const NAMES: [&'static str; 10] = [
+    const NAMES: [&'static str; 12] = [
         "write",
         "readonly",
         "denyoom",
@@ -187,9 +211,11 @@ impl Flags {
         "noscript",
         "loading",
         "stale",
+        "skip_slowlog",
         "fast",
         "no_auth",
         "allow_busy",
+        "no_multi",
     ];
 
     /// Both together.
@@ -253,7 +279,18 @@ impl Command {
 
     /// A command that looks at several groups.
     pub(crate) const fn survey(name: &'static str, arity: i64, survey: Survey) -> Self {
-        Self::new(name, arity, Work::Survey(survey))
+        // An entry of one group cannot do it.
+        Self::new(name, arity, Work::Survey(survey)).flags(Flags::NO_MULTI)
+    }
+
+    /// A command about transactions.
+    pub(crate) const fn transaction(name: &'static str, arity: i64, part: Transaction) -> Self {
+        Self::new(name, arity, Work::Transaction(part))
+    }
+
+    /// Says where its keys are and what it does with them.
+    pub(crate) const fn keys(self, keys: Keys, key_use: &'static [&'static str]) -> Self {
+        Self { keys, key_use, ..self }
     }
 
     /// A command that is nothing without a subcommand, or with `work` may be called without.

@@ -1,6 +1,6 @@
 //! The rows.
 
-use super::spec::{Command, Flags, Group, Keys, Survey, Work};
+use super::spec::{Command, Flags, Group, Keys, Survey, Transaction, Work};
 use crate::data::{bits, hash_walk, hashes, keys, strings};
 use crate::front::{clients, cluster, commands, info, talk};
 
@@ -12,6 +12,11 @@ const NOSCRIPT: Flags = ALWAYS.and(Flags::NOSCRIPT);
 const ADMIN: Flags = NOSCRIPT.and(Flags::ADMIN);
 /// What commands have that begin or end a conversation.
 const GREETING: Flags = NOSCRIPT.and(FAST).and(Flags::NO_AUTH).and(Flags::ALLOW_BUSY);
+
+/// What commands have that begin or end a transaction.
+const TRANSACTION: Flags = NOSCRIPT.and(FAST).and(Flags::ALLOW_BUSY);
+/// A connection does not change while its transaction is done.
+const NO_MULTI: Flags = Flags::NO_MULTI;
 
 const ACCESS: &[&str] = &["RO", "access"];
 const LOOK: &[&str] = &["RO"];
@@ -60,8 +65,12 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::String, "1.0.0", "O(1)", "Subtracts from an integer; a missing key counts as 0."),
     Command::write("del", -2, Keys::All, DELETE, keys::delete).tips(SUM)
         .docs(Group::Generic, "1.0.0", "O(N) with the keys named.", "Deletes keys of one slot and tells how many there were."),
+    Command::transaction("discard", 1, Transaction::Discard).flags(TRANSACTION)
+        .docs(Group::Transactions, "2.0.0", "O(N) with the commands queued.", "Forgets what MULTI has queued and WATCH watches."),
     Command::talk("echo", 2, talk::echo).flags(ALWAYS.and(FAST))
         .docs(Group::Connection, "1.0.0", "O(1)", "Says what it is told."),
+    Command::transaction("exec", 1, Transaction::Exec).flags(NOSCRIPT.and(Flags::SKIP_SLOWLOG))
+        .docs(Group::Transactions, "1.2.0", "Depends on the commands queued.", "Does what was queued as one, or nothing if a watched key has changed."),
     Command::read("exists", -2, Keys::All, LOOK, keys::exists).tips(SUM)
         .docs(Group::Generic, "1.0.0", "O(N) with the keys named.", "How many of the keys of one slot exist."),
     Command::write("expire", -3, Keys::First, UPDATE, keys::expire).flags(FAST)
@@ -84,7 +93,7 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::String, "1.0.0", "O(1)", "The value of a key before it is set to another."),
     Command::write("hdel", -3, Keys::First, &["RW", "delete"], hashes::hdel).flags(FAST)
         .docs(Group::Hash, "2.0.0", "O(N) with the fields named; up to 128 steps for each.", "Deletes fields and tells how many there were."),
-    Command::talk("hello", -1, talk::hello).flags(GREETING)
+    Command::talk("hello", -1, talk::hello).flags(GREETING.and(NO_MULTI))
         .docs(Group::Connection, "6.0.0", "O(1)", "Agrees on a version of the protocol."),
     Command::read("hexists", 3, Keys::First, LOOK, hashes::hexists)
         .docs(Group::Hash, "2.0.0", "O(1)", "Whether a hash has a field."),
@@ -135,6 +144,8 @@ pub static COMMANDS: &[Command] = &[
     Command::write("msetnx", -3, Keys::Pairs, INSERT, strings::msetnx).flags(DENYOOM)
         .tips(&["request_policy:multi_shard", "response_policy:agg_min"])
         .docs(Group::String, "1.0.1", "O(N) with the keys named.", "Sets keys of one slot, all at once, if none of them exists."),
+    Command::transaction("multi", 1, Transaction::Multi).flags(TRANSACTION)
+        .docs(Group::Transactions, "1.2.0", "O(1)", "Begins to queue commands, on keys of one slot, for EXEC."),
     Command::family("object", -2, Work::Subcommand, OBJECT)
         .docs(Group::Generic, "2.2.3", "Depends on subcommand.", "What a key's value would be kept in."),
     Command::write("persist", 2, Keys::First, UPDATE, keys::persist).flags(FAST)
@@ -157,9 +168,9 @@ pub static COMMANDS: &[Command] = &[
     Command::survey("randomkey", 1, Survey::RandomKey).flags(Flags::READONLY)
         .tips(&["request_policy:all_shards", "nondeterministic_output"])
         .docs(Group::Generic, "1.0.0", "O(N) with the groups that this node leads.", "Some key of the groups that this node leads."),
-    Command::talk("readonly", 1, talk::readonly).flags(ALWAYS.and(FAST))
+    Command::talk("readonly", 1, talk::readonly).flags(ALWAYS.and(FAST).and(NO_MULTI))
         .docs(Group::Cluster, "3.0.0", "O(1)", "Accepted for clients that send it; reads still go to leaders."),
-    Command::talk("readwrite", 1, talk::readwrite).flags(ALWAYS.and(FAST))
+    Command::talk("readwrite", 1, talk::readwrite).flags(ALWAYS.and(FAST).and(NO_MULTI))
         .docs(Group::Cluster, "3.0.0", "O(1)", "Undoes READONLY."),
     Command::write("rename", 3, Keys::FirstTwo, ACCESS_DELETE, keys::rename).rest(OVERWRITE)
         .docs(Group::Generic, "1.0.0", "O(1)", "Gives a key another name within its slot."),
@@ -196,9 +207,13 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::Generic, "1.0.0", "O(1)", "What kind of value a key has."),
     Command::write("unlink", -2, Keys::All, DELETE, keys::delete).flags(FAST).tips(SUM)
         .docs(Group::Generic, "4.0.0", "O(N) with the keys named.", "Deletes keys of one slot and tells how many there were."),
+    Command::transaction("unwatch", 1, Transaction::Unwatch).flags(TRANSACTION)
+        .docs(Group::Transactions, "2.2.0", "O(1)", "Watches no key any more."),
     Command::talk("wait", 3, talk::wait).flags(Flags::NOSCRIPT)
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])
         .docs(Group::Generic, "3.0.0", "O(1)", "How many other nodes are sure to have every acknowledged write."),
+    Command::transaction("watch", -2, Transaction::Watch).keys(Keys::All, LOOK).flags(TRANSACTION)
+        .docs(Group::Transactions, "2.2.0", "O(N) with the keys named.", "Lets EXEC do nothing if one of these keys changes before it."),
 ];
 
 #[rustfmt::skip]
@@ -217,9 +232,9 @@ static CLIENT: &[Command] = &[
         .docs(Group::Connection, "7.0.0", "O(1)", "Accepted; nobody is ever evicted."),
     Command::talk("client|no-touch", 3, clients::on_off).flags(NOSCRIPT)
         .docs(Group::Connection, "7.2.0", "O(1)", "Accepted; no access is ever remembered."),
-    Command::talk("client|setinfo", 4, clients::setinfo).flags(NOSCRIPT)
+    Command::talk("client|setinfo", 4, clients::setinfo).flags(NOSCRIPT.and(NO_MULTI))
         .docs(Group::Connection, "7.2.0", "O(1)", "Which library is talking."),
-    Command::talk("client|setname", 3, clients::setname).flags(NOSCRIPT)
+    Command::talk("client|setname", 3, clients::setname).flags(NOSCRIPT.and(NO_MULTI))
         .docs(Group::Connection, "2.6.9", "O(1)", "Names the connection."),
 ];
 
@@ -306,7 +321,10 @@ mod tests {
             assert!(!command.summary.is_empty() && !command.since.is_empty(), "{name}");
             assert_eq!(name, name.to_ascii_lowercase());
             let has_keys = command.keys != Keys::None;
-            let touches_keys = matches!(command.work, Work::Write(_) | Work::Read(_));
+            let touches_keys = matches!(
+                command.work,
+                Work::Write(_) | Work::Read(_) | Work::Transaction(Transaction::Watch)
+            );
             assert_eq!(has_keys, touches_keys, "{name}");
             assert_eq!(has_keys, !command.key_use.is_empty(), "{name}");
             let is_write = matches!(command.work, Work::Write(_));

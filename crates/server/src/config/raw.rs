@@ -150,6 +150,12 @@ pub struct RawLimits {
     pub clients_max: usize,
     /// Commands of one connection that are worked on at a time, 1 or more. Default 1024.
     pub pipeline_commands_max: usize,
+    /// Commands between MULTI and EXEC, 1 or more. Default 1024. Together with the watched keys they
+    /// must fit into `entry_bytes_max` besides. Too large: a client that queues and waits costs
+    /// memory, and a group stands still while a long transaction is applied.
+    pub transaction_commands_max: usize,
+    /// Keys that one connection watches, 1 or more. Default 1024.
+    pub watched_keys_max: usize,
     /// How long a client may take none of its replies before it is disconnected, milliseconds, 1 or
     /// more. Default 30000.
     pub client_write_timeout_ms: u64,
@@ -171,6 +177,8 @@ impl Default for RawLimits {
             reply_bytes_max: 64 << 20,
             clients_max: 10_000,
             pipeline_commands_max: 1_024,
+            transaction_commands_max: 1_024,
+            watched_keys_max: 1_024,
             client_write_timeout_ms: 30_000,
         }
     }
@@ -233,6 +241,8 @@ impl RawLimits {
         size("request_args_max", self.request_args_max, 3)?;
         size("clients_max", self.clients_max, 1)?;
         size("pipeline_commands_max", self.pipeline_commands_max, 1)?;
+        size("transaction_commands_max", self.transaction_commands_max, 1)?;
+        size("watched_keys_max", self.watched_keys_max, 1)?;
         at_least("client_write_timeout_ms", self.client_write_timeout_ms, 1, "")?;
         if self.frame_bytes_max > 1 << 30 {
             let found = self.frame_bytes_max;

@@ -95,7 +95,7 @@ fn the_example_shows_every_field_with_its_default() {
     assert_eq!(shown.limits, RawLimits::default());
     assert_eq!((shown.groups, shown.commit), (16, RawCommit::default()));
     Config::new(shown).unwrap();
-    for (table, fields) in [("[timing]", 6), ("[limits]", 14)] {
+    for (table, fields) in [("[timing]", 6), ("[limits]", 16)] {
         let section = text.split_once(table).unwrap().1;
         let section = section.split("\n[").next().unwrap();
         let lines = section.lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));

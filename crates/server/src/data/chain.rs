@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU64;
 
+use types::LogIndex;
+
 use super::keyspace::UnixMillis;
 use super::value::Value;
 
@@ -27,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) key: Box<[u8]>,
     pub(crate) value: Value,
     pub(crate) deadline: Option<Deadline>,
+    /// The last log entry that changed value or deadline.
+    pub(crate) changed: LogIndex,
 }
 
 impl Entry {

@@ -143,6 +143,56 @@ pub enum CommandError {
     /// The keys of one command lie in several slots.
     #[error("CROSSSLOT Keys in request don't hash to the same slot")]
     CrossSlot,
+    /// A transaction whose replies are larger together than any may be. It was applied.
+    #[error("ERR the transaction was applied, but its replies are larger than {bytes_max} bytes")]
+    ResultTooLarge {
+        /// How large they may be.
+        bytes_max: usize,
+    },
+    /// EXEC or DISCARD of nothing.
+    #[error("ERR {command} without MULTI")]
+    WithoutMulti {
+        /// The command.
+        command: &'static str,
+    },
+    /// MULTI within a transaction.
+    #[error("ERR MULTI calls can not be nested")]
+    NestedMulti,
+    /// WATCH within a transaction.
+    #[error("ERR WATCH inside MULTI is not allowed")]
+    WatchInMulti,
+    /// A command that cannot be part of a transaction.
+    #[error("ERR Command not allowed inside a transaction")]
+    NotInMulti,
+    /// Something could not be queued.
+    #[error("EXECABORT Transaction discarded because of previous errors.")]
+    ExecAbort,
+    /// EXEC itself is wrong.
+    #[error("EXECABORT Transaction discarded because of: {reason}")]
+    ExecRefused {
+        /// What is wrong with it, without a code.
+        reason: String,
+    },
+    /// One command too many for a transaction.
+    #[error("ERR the transaction has more commands than transaction_commands_max = {commands_max}")]
+    TooManyQueued {
+        /// How many it may have.
+        commands_max: usize,
+    },
+    /// A transaction that no entry could hold.
+    #[error(
+        "ERR the transaction with its watched keys is larger than entry_bytes_max = {bytes_max}"
+    )]
+    QueueTooLarge {
+        /// How large entries may be.
+        bytes_max: usize,
+    },
+    /// One key too many to be watched.
+    #[error("ERR more keys are watched than watched_keys_max = {keys_max}")]
+    TooManyWatched {
+        /// How many may be.
+        keys_max: usize,
+    },
     /// A log entry that no leader of ours writes.
     #[error("ERR malformed log entry: {0}")]
     MalformedEntry(#[from] super::entry::EntryError),

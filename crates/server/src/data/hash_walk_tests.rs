@@ -35,7 +35,9 @@ impl Bench {
                 Ok(read) => self.keyspace.read(&read, UnixMillis(0), Dice::new(self.seed)),
                 Err(error) => error.into(),
             },
-            Work::Survey(_) | Work::Talk(_) | Work::Subcommand => panic!("no command on keys"),
+            Work::Survey(_) | Work::Talk(_) | Work::Transaction(_) | Work::Subcommand => {
+                panic!("no command on keys")
+            }
         }
     }
 

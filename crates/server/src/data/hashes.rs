@@ -356,10 +356,12 @@ impl Keyspace {
 
     /// The fields of a key, which is made if it does not exist. The caller puts one in.
     fn hash_to_change(&mut self, key: &[u8]) -> Result<&mut Fields, CommandError> {
-        if self.find_now(key).is_none() {
-            self.put(key, Value::Hash(Box::default()), None)?;
+        match self.find_now(key) {
+            None => self.put(key, Value::Hash(Box::default()), None)?,
+            // What is no hash does not change.
+            Some(entry) => entry.value.as_hash().map(|_| ())?,
         }
-        let entry = self.find_now_mut(key).expect("it is there, or was just made");
+        let entry = self.find_to_change(key).expect("it is there, or was just made");
         entry.value.as_hash_mut()
     }
 }

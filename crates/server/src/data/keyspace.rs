@@ -7,18 +7,20 @@
 //! range; and no pause while a table grows.
 //!
 //! Invariants: `len` and `counts` agree with the entries, which only `put` and `remove` add and take;
-//! `deadlines` holds (deadline, place) exactly for the entries that have one; the time never falls.
+//! `deadlines` holds (deadline, place) exactly for the entries that have one; the time never falls;
+//! whatever changes or removes an entry says by which log entry, so that `watched.rs` can tell.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
 
 use routing::hash_slot;
+use types::LogIndex;
 
 use super::chain::{Chain, Deadline, Entry};
 use super::dice::Dice;
 use super::value::Value;
-use super::{CommandError, Read, Write};
+use super::watched::Removals;
+use super::{CommandError, Read, Write, sip};
 use crate::resp::Reply;
 
 /// A moment in milliseconds since 1970.
@@ -35,6 +37,9 @@ impl UnixMillis {
 /// How many expired deadlines one write clears away at most, so that none waits for long. More
 /// than one, so that clearing keeps up with writes that all set a time to live.
 const REAPED_PER_WRITE_MAX: usize = 8;
+
+/// The same for a sweep, of which a leader proposes a few each second where there is more to do.
+const REAPED_PER_SWEEP_MAX: usize = 2_500;
 
 /// Where a key stands in the order: its slot in the high bits, its hash in the low 48. Stays below
 /// 2^62, since it is a scan's cursor and some clients read those as signed numbers.
@@ -53,6 +58,8 @@ pub struct Keyspace {
     counts: Vec<u32>,
     len: usize,
     time: UnixMillis,
+    pub(super) applied: LogIndex,
+    pub(super) removals: Removals,
     hash: fn(&[u8]) -> u64,
 }
 
@@ -66,7 +73,9 @@ impl Keyspace {
             deadlines: BTreeSet::new(),
             len: 0,
             time: UnixMillis::default(),
-            hash: hash_key,
+            applied: LogIndex::ZERO,
+            removals: Removals::default(),
+            hash: sip::hash,
         }
     }
 
@@ -80,11 +89,29 @@ impl Keyspace {
         self.time
     }
 
-    /// Moves the group's time on to `stamp`, or leaves it if that lies behind, and clears away a
-    /// few keys that have expired by then. Comes before every write.
-    pub fn advance(&mut self, stamp: UnixMillis) {
+    /// Takes note that the entry at `index` is applied from here on, moves the group's time on to
+    /// its stamp, or leaves it if that lies behind, and clears away a few keys that have expired by
+    /// then. Comes before every write.
+    pub fn advance(&mut self, index: LogIndex, stamp: UnixMillis) {
+        self.applied = index;
         self.time = self.time.max(stamp);
-        for _ in 0..REAPED_PER_WRITE_MAX {
+        self.reap(REAPED_PER_WRITE_MAX);
+    }
+
+    /// The same for an entry that lets time pass and nothing else: clears away many keys.
+    pub fn sweep(&mut self, index: LogIndex, stamp: UnixMillis) {
+        self.advance(index, stamp);
+        self.reap(REAPED_PER_SWEEP_MAX);
+    }
+
+    /// Whether there are keys to clear away that have expired by `now`.
+    pub fn is_due(&self, now: UnixMillis) -> bool {
+        self.expired(now).next().is_some()
+    }
+
+    /// Clears away keys that have expired, at most so many.
+    fn reap(&mut self, keys_max: usize) {
+        for _ in 0..keys_max {
             match self.deadlines.first() {
                 Some(&(deadline, place)) if deadline.moment() <= self.time => {
                     self.remove(place, |entry| entry.deadline == Some(deadline));
@@ -149,16 +176,18 @@ impl Keyspace {
         usize::try_from(*count).unwrap_or(usize::MAX) - expired.count()
     }
 
-    /// A number that is equal on replicas with equal keys, values, deadlines and time, and unequal
-    /// on others but for a chance of 2^-64. Walks all keys.
+    /// A number that is equal on replicas with equal keys, values, deadlines, time and memory of
+    /// what was changed, and unequal on others but for a chance of 2^-64. Walks all keys.
     pub fn digest(&self) -> u64 {
         let mut sum = digest_of(&[&self.time.0.to_le_bytes()]);
+        sum = sum.wrapping_add(self.removals.digest());
         for entry in self.entries.values().flat_map(Chain::entries) {
             let deadline = entry.deadline.map_or(0, |deadline| deadline.moment().0).to_le_bytes();
             let len = entry.key.len().to_le_bytes();
             // A sum does not depend on the order.
             let value = entry.value.digest_parts();
-            sum = sum.wrapping_add(digest_of(&[&len, &entry.key, &deadline, &value]));
+            let changed = entry.changed.0.to_le_bytes();
+            sum = sum.wrapping_add(digest_of(&[&len, &entry.key, &deadline, &changed, &value]));
         }
         sum
     }
@@ -173,20 +202,26 @@ impl Keyspace {
         })
     }
 
+    /// What is stored of a key, though it may have expired.
+    pub(super) fn stored(&self, key: &[u8]) -> Option<&Entry> {
+        self.entries.get(&self.place(key))?.find(key)
+    }
+
     pub(super) fn find(&self, key: &[u8], now: UnixMillis) -> Option<&Entry> {
-        let chain = self.entries.get(&self.place(key))?;
-        chain.find(key).filter(|entry| entry.is_alive(now))
+        self.stored(key).filter(|entry| entry.is_alive(now))
     }
 
     pub(super) fn find_now(&self, key: &[u8]) -> Option<&Entry> {
         self.find(key, self.time)
     }
 
-    /// The same, for a change of its value.
-    pub(super) fn find_now_mut(&mut self, key: &[u8]) -> Option<&mut Entry> {
-        let (place, now) = (self.place(key), self.time);
+    /// The same, for a change of its value: it counts as changed, whatever the caller does.
+    pub(super) fn find_to_change(&mut self, key: &[u8]) -> Option<&mut Entry> {
+        let (place, now, applied) = (self.place(key), self.time, self.applied);
         let chain = self.entries.get_mut(&place)?;
-        chain.find_mut(key).filter(|entry| entry.is_alive(now))
+        let entry = chain.find_mut(key).filter(|entry| entry.is_alive(now))?;
+        entry.changed = applied;
+        Some(entry)
     }
 
     /// Whether a key is of this group.
@@ -222,10 +257,11 @@ impl Keyspace {
         let index = self.slot_index(slot).ok_or(CommandError::ForeignSlot { slot })?;
         if let Some(entry) = self.entries.get_mut(&place).and_then(|chain| chain.find_mut(key)) {
             entry.value = value;
+            entry.changed = self.applied;
             self.set_deadline(key, deadline);
             return Ok(());
         }
-        let entry = Entry { key: key.into(), value, deadline };
+        let entry = Entry { key: key.into(), value, deadline, changed: self.applied };
         let chain = match self.entries.remove(&place) {
             None => Chain::One(entry),
             Some(chain) => chain.push(entry),
@@ -253,6 +289,9 @@ impl Keyspace {
             self.entries.insert(place, chain);
         }
         let taken = taken?;
+        // Who saw it expire saw it change by that alone.
+        let changed = if taken.is_alive(self.time) { self.applied } else { taken.changed };
+        self.removals.add(&taken.key, changed);
         if let Some(deadline) = taken.deadline {
             self.forget_deadline(deadline, place);
         }
@@ -268,6 +307,9 @@ impl Keyspace {
         let chain = self.entries.get_mut(&place);
         let entry = chain.and_then(|chain| chain.find_mut(key)).expect("the key is stored");
         let before = std::mem::replace(&mut entry.deadline, deadline);
+        if before.is_some() || deadline.is_some() {
+            entry.changed = self.applied;
+        }
         if before == deadline {
             return;
         }
@@ -299,17 +341,9 @@ pub(super) fn deadline_at(millis: i64) -> Option<Deadline> {
     Deadline::at(UnixMillis(u64::try_from(millis).unwrap_or(1).max(1)))
 }
 
-/// Places keys within a slot. Decides nothing but the order of a scan, so that it may change with
-/// the toolchain.
-fn hash_key(key: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(key);
-    hasher.finish()
-}
-
 /// FNV-1a, then mixed so that sums of digests keep their distance. Fixed for ever, so that
 /// different builds can be compared.
-fn digest_of(parts: &[&[u8]]) -> u64 {
+pub(super) fn digest_of(parts: &[&[u8]]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.iter());
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

@@ -16,11 +16,12 @@ use crate::resp::{Args, Protocol, Request};
 struct Bench {
     keyspace: Keyspace,
     now: u64,
+    index: LogIndex,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { keyspace: Keyspace::new(0..16_384), now: 1_000_000 }
+        Self { keyspace: Keyspace::new(0..16_384), now: 1_000_000, index: LogIndex::ZERO }
     }
 
     /// Runs one command line and tells its reply, as version 2 writes it, without line ends.
@@ -37,7 +38,8 @@ impl Bench {
         Ok(match find(args)?.work {
             Work::Write(parse) => {
                 let write = parse(args)?;
-                self.keyspace.advance(UnixMillis(self.now));
+                self.index = self.index.next();
+                self.keyspace.advance(self.index, UnixMillis(self.now));
                 let reply = self.keyspace.write(&write);
                 self.keyspace.assert_invariants();
                 reply
@@ -45,7 +47,9 @@ impl Bench {
             Work::Read(parse) => {
                 self.keyspace.read(&parse(args)?, UnixMillis(self.now), Dice::new(self.now))
             }
-            Work::Survey(_) | Work::Talk(_) | Work::Subcommand => panic!("no command on keys"),
+            Work::Survey(_) | Work::Talk(_) | Work::Transaction(_) | Work::Subcommand => {
+                panic!("no command on keys")
+            }
         })
     }
 
@@ -632,9 +636,28 @@ proptest! {
 }
 
 impl Bench {
-    /// Every key with its value and deadline.
-    fn dump(&self) -> BTreeMap<Vec<u8>, (Value, Option<Deadline>)> {
+    /// Every key with its value, its deadline and its last change, and what was removed.
+    fn dump(&self) -> String {
         let entries = self.keyspace.entries.values().flat_map(Chain::entries);
-        entries.map(|e| (e.key.to_vec(), (e.value.clone(), e.deadline))).collect()
+        let entries: BTreeMap<&[u8], _> =
+            entries.map(|e| (&*e.key, (&e.value, e.deadline, e.changed))).collect();
+        format!("{entries:?} {}", self.keyspace.removals.digest())
     }
+}
+
+#[test]
+fn a_sweep_clears_away_more_than_a_write() {
+    let mut bench = Bench::new();
+    for n in 0..3_000 {
+        bench.run(&format!("SET k{n} v PX 10"));
+    }
+    bench.now += 10;
+    let index = bench.index.next();
+    assert!(bench.keyspace.is_due(UnixMillis(bench.now)));
+    bench.keyspace.sweep(index, UnixMillis(bench.now));
+    bench.keyspace.assert_invariants();
+    assert_eq!(bench.keyspace.len, 3_000 - REAPED_PER_WRITE_MAX - REAPED_PER_SWEEP_MAX);
+    bench.keyspace.sweep(index, UnixMillis(bench.now));
+    assert_eq!(bench.keyspace.len, 0);
+    assert!(!bench.keyspace.is_due(UnixMillis(bench.now)));
 }

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{RwLock, RwLockReadGuard};
 use routing::{HASH_SLOTS, RoutingTable};
-use types::GroupId;
+use types::{GroupId, LogIndex};
 
-use super::{CommandError, Keyspace, entry};
+use super::dice::Dice;
+use super::entry::{Content, Scratch, Transaction};
+use super::{CommandError, Keyspace, Write, entry};
 use crate::command::{Work, find};
-use crate::resp::{Protocol, Reply, Span};
+use crate::resp::{Args, Protocol, Reply};
 
 /// The keyspaces of all groups of a table.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ impl Keyspaces {
         let keyspace = Arc::clone(self.keyspace(group)?);
         let slots = keyspace.read().slots().clone();
         *keyspace.write() = Keyspace::new(slots);
-        Some(Applier { keyspace, spans: Vec::new() })
+        Some(Applier { keyspace, scratch: Scratch::default() })
     }
 
     fn keyspace(&self, group: GroupId) -> Option<&Arc<RwLock<Keyspace>>> {
@@ -60,43 +62,97 @@ impl Keyspaces {
 #[derive(Debug)]
 pub struct Applier {
     keyspace: Arc<RwLock<Keyspace>>,
-    /// Scratch for arguments.
-    spans: Vec<Span>,
+    scratch: Scratch,
 }
 
 impl Applier {
-    /// Applies payloads in log order and tells the result of each, as version 3 of the protocol
-    /// writes it. Readers see all of them or none.
-    pub fn apply_payloads<'a>(&mut self, payloads: impl Iterator<Item = &'a [u8]>) -> Vec<Bytes> {
+    /// Applies payloads in log order, each with its place in the log, and tells the result of each:
+    /// of a command as version 3 of the protocol writes it, of a transaction in the version that it
+    /// asks for. Readers see all of them or none.
+    pub fn apply_payloads<'a>(
+        &mut self,
+        payloads: impl Iterator<Item = (LogIndex, &'a [u8])>,
+    ) -> Vec<Bytes> {
         let mut keyspace = self.keyspace.write();
-        let spans = &mut self.spans;
-        payloads.map(|payload| to_result(&apply(&mut keyspace, payload, spans))).collect()
+        let scratch = &mut self.scratch;
+        payloads.map(|(index, payload)| apply(&mut keyspace, index, payload, scratch)).collect()
     }
 }
 
 /// Applies one payload. One that makes no sense has that as its result, the same everywhere.
-fn apply(keyspace: &mut Keyspace, payload: &[u8], spans: &mut Vec<Span>) -> Reply {
-    let (stamp, args) = match entry::decode(payload, spans) {
-        Ok(decoded) => decoded,
-        Err(error) => return CommandError::from(error).into(),
-    };
-    let parse = match find(args) {
-        Ok(command) => match command.work {
-            Work::Write(parse) => parse,
-            Work::Read(_) | Work::Survey(_) | Work::Talk(_) | Work::Subcommand => {
-                return CommandError::NoWrite { command: command.name }.into();
+fn apply(keyspace: &mut Keyspace, index: LogIndex, payload: &[u8], scratch: &mut Scratch) -> Bytes {
+    match entry::decode(payload, scratch) {
+        Ok((stamp, Content::Command(args))) => to_result(&match parse_write(args) {
+            Ok(write) => {
+                keyspace.advance(index, stamp);
+                keyspace.write(&write)
             }
-        },
-        Err(error) => return error.into(),
-    };
-    match parse(args) {
-        Ok(write) => {
-            keyspace.advance(stamp);
-            keyspace.write(&write)
+            Err(error) => error.into(),
+        }),
+        Ok((stamp, Content::Transaction(transaction))) => {
+            keyspace.advance(index, stamp);
+            let reply = keyspace.transact(&transaction);
+            reply.to_bytes(transaction.protocol)
         }
-        Err(error) => error.into(),
+        Ok((stamp, Content::Sweep)) => {
+            keyspace.sweep(index, stamp);
+            to_result(&Reply::OK)
+        }
+        Err(error) => to_result(&CommandError::from(error).into()),
     }
 }
+
+fn parse_write(args: Args<'_>) -> Result<Write<'_>, CommandError> {
+    let command = find(args)?;
+    match command.work {
+        Work::Write(parse) => parse(args),
+        Work::Read(_)
+        | Work::Survey(_)
+        | Work::Talk(_)
+        | Work::Transaction(_)
+        | Work::Subcommand => Err(CommandError::NoWrite { command: command.name }),
+    }
+}
+
+impl Keyspace {
+    /// Does all commands of a transaction, reads too, or none if a key that it watches has changed.
+    /// A command that fails has that as its reply, and the others are done, as in Redis.
+    fn transact(&mut self, transaction: &Transaction<'_>) -> Reply {
+        if !transaction.watched.iter().all(|watched| self.is_unchanged(watched)) {
+            return Reply::NullArray;
+        }
+        let mut bytes = 0;
+        let mut replies = Vec::new();
+        for (place, args) in transaction.commands().enumerate() {
+            // Chance that is the same on every replica.
+            let seed = self.applied().0.rotate_left(32) ^ place as u64;
+            let reply = self.run(args, Dice::new(seed)).unwrap_or_else(Reply::from);
+            bytes += reply.cost();
+            if bytes <= RESULT_BYTES_MAX {
+                replies.push(reply);
+            }
+        }
+        if bytes > RESULT_BYTES_MAX {
+            return CommandError::ResultTooLarge { bytes_max: RESULT_BYTES_MAX }.into();
+        }
+        Reply::Array(replies)
+    }
+
+    fn run(&mut self, args: Args<'_>, dice: Dice) -> Result<Reply, CommandError> {
+        match find(args)?.work {
+            Work::Read(parse) => Ok(self.read(&parse(args)?, self.time(), dice)),
+            Work::Write(_)
+            | Work::Survey(_)
+            | Work::Talk(_)
+            | Work::Transaction(_)
+            | Work::Subcommand => Ok(self.write(&parse_write(args)?)),
+        }
+    }
+}
+
+/// How large the replies of one transaction may be together, in bytes. Replicas gather them too, so
+/// that all must agree when there are too many, though nothing but the replies depends on it.
+const RESULT_BYTES_MAX: usize = 64 << 20;
 
 /// The most frequent results need no memory of their own.
 fn to_result(reply: &Reply) -> Bytes {
@@ -109,6 +165,10 @@ fn to_result(reply: &Reply) -> Bytes {
     let known = FREQUENT.iter().find(|(known, _)| known == reply);
     known.map_or_else(|| reply.to_bytes(Protocol::Resp3), |(_, text)| Bytes::from_static(text))
 }
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod replay_tests;
 
 #[cfg(test)]
 mod tests {
@@ -124,6 +184,14 @@ mod tests {
         Keyspaces::new(&RoutingTable::uniform(HASH_SLOTS, 1, &[NodeId(1)], 1).unwrap())
     }
 
+    impl Applier {
+        /// Applies payloads behind what was applied.
+        fn apply_all<'a>(&mut self, payloads: impl Iterator<Item = &'a [u8]>) -> Vec<Bytes> {
+            let first = self.keyspace.read().applied().0 + 1;
+            self.apply_payloads((first..).map(LogIndex).zip(payloads))
+        }
+    }
+
     fn payload(stamp: u64, line: &str) -> Bytes {
         let words: Vec<&str> = line.split(' ').collect();
         entry::encode(UnixMillis(stamp), Request::of(&words).args())
@@ -134,7 +202,7 @@ mod tests {
         let keyspaces = keyspaces();
         let mut applier = keyspaces.applier(GroupId(1)).unwrap();
         let payloads = [payload(1, "SET k 1"), payload(2, "incr k"), payload(3, "GETDEL none")];
-        let results = applier.apply_payloads(payloads.iter().map(|payload| &payload[..]));
+        let results = applier.apply_all(payloads.iter().map(|payload| &payload[..]));
         assert_eq!(results, ["+OK\r\n", ":2\r\n", "_\r\n"]);
         let read = StringRead::Get { key: b"k" }.into();
         let look = keyspaces.look(GroupId(1)).unwrap();
@@ -151,11 +219,11 @@ mod tests {
         let unknown = payload(9, "FOO k");
         let short = payload(9, "SET k");
         let bad = payload(9, "SET k v EX 0");
-        let payloads = [&b""[..], b"\x02", &get, &unknown, &short, &bad];
-        let results = applier.apply_payloads(payloads.into_iter());
+        let payloads = [&b""[..], b"\x04", &get, &unknown, &short, &bad];
+        let results = applier.apply_all(payloads.into_iter());
         let expected = [
-            "-ERR malformed log entry: version None, expected 1\r\n",
-            "-ERR malformed log entry: version Some(2), expected 1\r\n",
+            "-ERR malformed log entry: kind None, expected 1 to 3\r\n",
+            "-ERR malformed log entry: kind Some(4), expected 1 to 3\r\n",
             "-ERR malformed log entry: 'get' changes nothing\r\n",
             "-ERR unknown command 'FOO', with args beginning with: 'k' \r\n",
             "-ERR wrong number of arguments for 'set' command\r\n",
@@ -169,7 +237,7 @@ mod tests {
     fn a_new_applier_begins_with_an_empty_keyspace() {
         let keyspaces = keyspaces();
         let entry = payload(1, "SET k 1");
-        keyspaces.applier(GroupId(1)).unwrap().apply_payloads([&entry[..]].into_iter());
+        keyspaces.applier(GroupId(1)).unwrap().apply_all([&entry[..]].into_iter());
         assert_eq!(keyspaces.look(GroupId(1)).unwrap().len(UnixMillis(0)), 1);
         keyspaces.applier(GroupId(1)).unwrap();
         assert!(keyspaces.look(GroupId(1)).unwrap().is_empty(UnixMillis(0)));

@@ -9,7 +9,7 @@
 //! - [`keys`], [`strings`] with [`set`], [`bits`], [`hashes`] with [`hash_walk`]: the commands by what
 //!   they are about, parsed and done. [`time`]: times as clients give them. [`dice`]: chance.
 //! - [`keyspace`]: the keys of one group, and their expiry. [`value`]: what a key holds.
-//! - [`chain`]: keys that share one place.
+//! - [`chain`]: keys that share one place, by their hash in `sip`. [`watched`]: whether keys are still what they were.
 //! - [`extended`]: floating-point numbers as Redis counts in them, `big`: the long numbers behind.
 //! - [`scan`] and [`glob`]: walking keys in pieces, and patterns to choose them by.
 //! - [`machine`]: where the log meets the keys.
@@ -32,9 +32,11 @@ pub mod machine;
 pub mod read;
 pub mod scan;
 pub mod set;
+mod sip;
 pub mod strings;
 pub mod time;
 pub mod value;
+pub mod watched;
 pub mod write;
 
 pub use error::CommandError;

@@ -23,10 +23,11 @@ use super::plan::{Access, Planner};
 use super::replication::{Promise, ReadError, WriteError};
 use super::service::{Ask, Place, Service, Session};
 use super::survey;
+use super::transaction::{self, Exec, Outcome, Watch};
 use crate::command::{Command, Survey, Work, find, slot_of};
 use crate::data::read::ParseRead;
-use crate::data::{CommandError, entry};
-use crate::resp::{Protocol, Reply, Request, decode};
+use crate::data::{CommandError, UnixMillis, entry};
+use crate::resp::{Args, Protocol, Reply, Request, decode};
 
 /// How often parked commands look for a leader even if nobody says that one has changed: a leader
 /// may become fresh again without changing.
@@ -61,11 +62,20 @@ struct Job {
     task: Task,
 }
 
-#[derive(Clone, Copy)]
 enum Task {
     Write(Home),
+    Exec(Home, Box<Exec>),
     Read(Home, ParseRead),
+    Watch(Home, Arc<Watch>),
     Survey(Survey),
+}
+
+/// What becomes of a request.
+enum Step {
+    /// It is answered.
+    Answer(Reply),
+    /// It needs a group, or several.
+    Job(Task, Access),
 }
 
 /// Where a command's keys are.
@@ -78,7 +88,10 @@ struct Home {
 impl Task {
     const fn home(&self) -> Option<Home> {
         match self {
-            Self::Write(home) | Self::Read(home, _) => Some(*home),
+            Self::Write(home)
+            | Self::Exec(home, _)
+            | Self::Read(home, _)
+            | Self::Watch(home, _) => Some(*home),
             Self::Survey(_) => None,
         }
     }
@@ -100,6 +113,7 @@ impl Batch {
             current: Vec::new(),
             parked_until: None,
         };
+        session.multi.begin_batch();
         let mut planner = Planner::default();
         let mut last = None;
         for request in requests {
@@ -121,27 +135,18 @@ impl Batch {
         planner: &mut Planner,
         request: Request,
     ) -> Option<&'static str> {
-        let args = request.args();
-        let command = find(args);
+        let command = find(request.args());
         let name = command.as_ref().ok().map(|command| command.name);
-        let outcome = command.and_then(|command| Ok((command, slot_of(command, args)?)));
-        // HELLO's own reply is already in the version that it asks for.
-        let outcome = outcome.and_then(|(command, slot)| match command.work {
-            Work::Talk(talk) => {
-                session.client.asked(command.name, session.protocol);
-                let mut ask = Ask { service: &self.service, session };
-                Ok(Err(talk(&mut ask, args)))
-            }
-            Work::Write(_) | Work::Read(_) | Work::Survey(_) | Work::Subcommand => {
-                self.task(command, slot, &request).map(Ok)
-            }
-        });
+        let step = match command {
+            Ok(command) => self.step(session, command, &request),
+            Err(error) => Err(transaction::refused(session, request.args(), error)),
+        };
         let position = self.sent + self.replies.len();
+        // HELLO's own reply is already in the version that it asks for.
         let mut answer = Answer { protocol: session.protocol, reply: None };
-        match outcome {
-            Err(error) => answer.reply = Some(error.into()),
-            Ok(Err(reply)) => answer.reply = Some(reply),
-            Ok(Ok((task, access))) => {
+        match step {
+            Err(reply) | Ok(Step::Answer(reply)) => answer.reply = Some(reply),
+            Ok(Step::Job(task, access)) => {
                 let wave = planner.wave(access);
                 while self.waves.len() <= wave {
                     self.waves.push_back(Vec::new());
@@ -156,29 +161,77 @@ impl Batch {
         name
     }
 
-    /// What is to be done for a command of the table whose arguments are right.
+    /// What becomes of a command of the table that has enough arguments.
+    fn step(
+        &self,
+        session: &mut Session,
+        command: &'static Command,
+        request: &Request,
+    ) -> Result<Step, Reply> {
+        let service = &*self.service;
+        if transaction::is_queued(session, command) {
+            return transaction::queue(service, session, command, request).map(Step::Answer);
+        }
+        let args = request.args();
+        let slot = slot_of(command, args)?;
+        match command.work {
+            Work::Talk(talk) => {
+                session.client.asked(command.name, session.protocol);
+                Ok(Step::Answer(talk(&mut Ask { service, session }, args)))
+            }
+            Work::Transaction(part) => {
+                let outcome = transaction::step(service, session, part, request)?;
+                Ok(match outcome {
+                    Outcome::Answer(reply) => Step::Answer(reply),
+                    Outcome::Watch(watch) => {
+                        let home = self.home(watch.slot());
+                        Step::Job(Task::Watch(home, watch), Access::Read(home.slot))
+                    }
+                    Outcome::Exec(slot, exec) => {
+                        let home = self.home(slot);
+                        Step::Job(Task::Exec(home, Box::new(exec)), Access::Write(slot))
+                    }
+                })
+            }
+            Work::Write(_) | Work::Read(_) | Work::Survey(_) | Work::Subcommand => {
+                let (task, access) = self.task(command, slot, args)?;
+                Ok(Step::Job(task, access))
+            }
+        }
+    }
+
+    /// What is to be done for a command whose arguments are right.
     fn task(
         &self,
         command: &Command,
         slot: Option<u16>,
-        request: &Request,
+        args: Args<'_>,
     ) -> Result<(Task, Access), CommandError> {
-        let home = slot.map(|slot| Home { slot, group: self.service.topology.group_of(slot) });
+        let home = slot.map(|slot| self.home(slot));
         match (command.work, home) {
             (Work::Write(parse), Some(home)) => {
                 // What would be refused when applied, must not cost a log entry.
-                parse(request.args())?;
+                parse(args)?;
                 Ok((Task::Write(home), Access::Write(home.slot)))
             }
             (Work::Read(parse), Some(home)) => {
-                parse(request.args())?;
+                parse(args)?;
                 Ok((Task::Read(home, parse), Access::Read(home.slot)))
             }
             (Work::Survey(survey), _) => Ok((Task::Survey(survey), Access::Survey)),
-            (Work::Write(_) | Work::Read(_) | Work::Talk(_) | Work::Subcommand, _) => {
-                Err(CommandError::Arity { command: command.name.to_owned() })
-            }
+            (
+                Work::Write(_)
+                | Work::Read(_)
+                | Work::Talk(_)
+                | Work::Transaction(_)
+                | Work::Subcommand,
+                _,
+            ) => Err(CommandError::Arity { command: command.name.to_owned() }),
         }
+    }
+
+    fn home(&self, slot: u16) -> Home {
+        Home { slot, group: self.service.topology.group_of(slot) }
     }
 
     /// Whether everything is answered and sent.
@@ -227,16 +280,16 @@ impl Batch {
                 ready.push(job);
                 continue;
             };
-            let member = match *places.entry(group).or_insert_with(|| self.service.place(group)) {
+            let moved = match *places.entry(group).or_insert_with(|| self.service.place(group)) {
                 Place::Here => {
                     ready.push(job);
                     continue;
                 }
                 Place::Nowhere => None,
-                Place::Elsewhere(node) => self.service.topology.members.get(&node),
+                Place::Elsewhere(node) => self.service.moved(slot, node),
             };
-            match member.map(|member| format!("MOVED {slot} {}:{}", member.host, member.port)) {
-                Some(moved) => self.answer(job.position, Reply::error(moved)),
+            match moved {
+                Some(moved) => self.answer(job.position, moved),
                 None => self.current.push(job),
             }
         }
@@ -248,8 +301,8 @@ impl Batch {
         let (mut writes, mut reads, mut surveys) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
             match job.task {
-                Task::Write(_) => writes.push(job),
-                Task::Read(..) => reads.push(job),
+                Task::Write(_) | Task::Exec(..) => writes.push(job),
+                Task::Read(..) | Task::Watch(..) => reads.push(job),
                 Task::Survey(_) => surveys.push(job),
             }
         }
@@ -273,7 +326,7 @@ impl Batch {
         self.current.sort_unstable_by_key(|job| job.position);
     }
 
-    fn settle_writes(&mut self, jobs: Vec<Job>, results: Vec<Result<Bytes, WriteError>>) {
+    fn settle_writes(&mut self, jobs: Vec<Job>, results: Vec<Result<Reply, WriteError>>) {
         // From the last to the first, so that it is known of each what became of later ones.
         let mut gone_through: HashSet<Option<u16>> = HashSet::new();
         for (job, result) in jobs.into_iter().zip(results).rev() {
@@ -289,9 +342,9 @@ impl Batch {
                     }
                     write_refusal(error)
                 }
-                Ok(result) => {
+                Ok(reply) => {
                     gone_through.insert(slot);
-                    reply_of(&result)
+                    reply
                 }
             };
             self.answer(job.position, reply);
@@ -363,22 +416,49 @@ fn reply_of(result: &Bytes) -> Reply {
     }
 }
 
-/// Proposes all writes together, each with the node's clock in it.
-async fn write_all(service: &Service, jobs: &[Job]) -> Vec<Result<Bytes, WriteError>> {
+/// Proposes all writes together, each with the node's clock in it, and tells the reply of each.
+async fn write_all(service: &Service, jobs: &[Job]) -> Vec<Result<Reply, WriteError>> {
     if jobs.is_empty() {
         return Vec::new();
     }
     let now = service.now();
-    let write = |job: &Job| {
-        let vshard = VShardId(u32::from(job.task.home()?.slot));
-        Some((vshard, entry::encode(now, job.request.args())))
+    let payloads: Vec<Option<Bytes>> = jobs.iter().map(|job| payload(job, now)).collect();
+    let homes = jobs.iter().map(|job| job.task.home());
+    let writes = homes
+        .zip(&payloads)
+        .filter_map(|(home, payload)| Some((VShardId(u32::from(home?.slot)), payload.clone()?)));
+    let writes: Vec<(VShardId, Bytes)> = writes.collect();
+    let proposed = (!writes.is_empty()).then(|| service.replication.propose_many(writes));
+    let results = match proposed {
+        Some(results) => results.await,
+        None => Vec::new(),
     };
-    let writes = jobs.iter().filter_map(write).collect();
-    let mut results = service.replication.propose_many(writes).await;
-    debug_assert_eq!(results.len(), jobs.len());
-    // What came of a write that nobody speaks of is unknown.
-    results.resize(jobs.len(), Err(WriteError::Uncertain));
-    results
+    let mut results = results.into_iter();
+    let reply = |(job, payload): (&Job, Option<Bytes>)| {
+        if payload.is_none() {
+            // A watched key could not be looked at, and so counts as changed.
+            return Ok(Reply::NullArray);
+        }
+        // What came of a write that nobody speaks of is unknown.
+        let result = results.next().unwrap_or(Err(WriteError::Uncertain))?;
+        Ok(match &job.task {
+            Task::Exec(_, exec) => exec.reply(&result),
+            Task::Write(_) | Task::Read(..) | Task::Watch(..) | Task::Survey(_) => {
+                reply_of(&result)
+            }
+        })
+    };
+    jobs.iter().zip(payloads).map(reply).collect()
+}
+
+/// The entry that a write is to become.
+fn payload(job: &Job, now: UnixMillis) -> Option<Bytes> {
+    match &job.task {
+        Task::Exec(_, exec) => exec.encode(now),
+        Task::Write(_) | Task::Read(..) | Task::Watch(..) | Task::Survey(_) => {
+            Some(entry::encode(now, job.request.args()))
+        }
+    }
 }
 
 /// Asks for one permit per group, then reads.
@@ -386,7 +466,7 @@ async fn read_all(service: &Service, jobs: &[Job]) -> Vec<Result<Reply, ReadErro
     let mut groups: Vec<GroupId> = Vec::new();
     let mut permit_of: HashMap<GroupId, usize> = HashMap::new();
     for job in jobs {
-        if let Task::Read(home, _) = job.task {
+        if let Some(home) = job.task.home() {
             permit_of.entry(home.group).or_insert_with(|| {
                 groups.push(home.group);
                 groups.len() - 1
@@ -397,15 +477,17 @@ async fn read_all(service: &Service, jobs: &[Job]) -> Vec<Result<Reply, ReadErro
     let permits = join_all(groups.iter().map(ask).collect()).await;
     let now = service.now();
     let read = |job: &Job| {
-        let Task::Read(Home { group, .. }, parse) = job.task else {
-            return Err(ReadError::NotLeader);
-        };
+        let Home { group, .. } = job.task.home().ok_or(ReadError::NotLeader)?;
         permits[permit_of[&group]]?;
         let keyspace = service.keyspaces.look(group).ok_or(ReadError::NotLeader)?;
-        Ok(match parse(job.request.args()) {
-            Ok(read) => keyspace.read(&read, now, service.dice()),
-            Err(error) => error.into(),
-        })
+        match &job.task {
+            Task::Read(_, parse) => Ok(match parse(job.request.args()) {
+                Ok(read) => keyspace.read(&read, now, service.dice()),
+                Err(error) => error.into(),
+            }),
+            Task::Watch(_, watch) => Ok(watch.look(&keyspace, now)),
+            Task::Write(_) | Task::Exec(..) | Task::Survey(_) => Err(ReadError::NotLeader),
+        }
     };
     jobs.iter().map(read).collect()
 }

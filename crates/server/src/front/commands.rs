@@ -143,6 +143,7 @@ fn categories(command: &Command) -> impl Iterator<Item = &'static str> {
         (!has(Flags::FAST), "@slow"),
         (has(Flags::ADMIN) || command.name == "info", "@dangerous"),
         (is_connection(command) && is_callable, "@connection"),
+        (command.group == Group::Transactions, "@transaction"),
     ]
     .into_iter()
     .filter_map(|(applies, name)| applies.then_some(name))

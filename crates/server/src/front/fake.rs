@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use routing::{HASH_SLOTS, RoutingTable};
 use tokio::sync::watch;
-use types::{ClusterId, GroupId, NodeId, VShardId};
+use types::{ClusterId, GroupId, LogIndex, NodeId, VShardId};
 
 use super::clients::Seat;
 use super::replication::{DiskHealth, LeaderView, Promise, ReadError, Replication, WriteError};
@@ -32,6 +32,8 @@ pub(crate) struct Fake {
 struct State {
     leaders: HashMap<GroupId, LeaderView>,
     appliers: HashMap<GroupId, Applier>,
+    /// The last entry; the groups share one row of places.
+    last: LogIndex,
     /// What the next writes come to instead of being applied.
     failures: Vec<WriteError>,
     /// How many writes came together, each time.
@@ -121,8 +123,10 @@ impl Replication for Fake {
                 if !state.leaders.get(&group).is_some_and(|view| view.is_self) {
                     return Err(WriteError::NotLeader);
                 }
+                state.last = state.last.next();
+                let entry = (state.last, &payload[..]);
                 let applier = state.appliers.get_mut(&group).unwrap();
-                Ok(applier.apply_payloads([&payload[..]].into_iter()).remove(0))
+                Ok(applier.apply_payloads([entry].into_iter()).remove(0))
             };
             writes.into_iter().zip(groups).map(write).collect()
         })
@@ -145,6 +149,7 @@ pub(crate) fn service(limits: ClientLimits) -> (Arc<Service>, Arc<Fake>) {
     let state = State {
         leaders: HashMap::new(),
         appliers,
+        last: LogIndex::ZERO,
         failures: Vec::new(),
         proposed: Vec::new(),
         permits: 0,

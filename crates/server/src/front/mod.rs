@@ -11,6 +11,7 @@
 //! - [`replication`]: what the engine does for us, as a boundary that tests can stand behind.
 //! - [`service`]: what all connections of a node share; [`topology`]: who is who in the cluster.
 //! - [`survey`]: commands that look at several groups.
+//! - `transaction`: what a connection queues and watches.
 //! - [`talk`], [`clients`], [`cluster`], [`commands`], [`info`]: commands that are answered at once.
 
 mod batch;
@@ -31,6 +32,9 @@ pub mod talk;
 #[cfg(test)]
 mod talk_tests;
 pub mod topology;
+pub(crate) mod transaction;
+#[cfg(test)]
+mod transaction_tests;
 
 pub use clients::{Client, Clients};
 pub use listener::Listener;

@@ -13,9 +13,10 @@ use super::clients::{Client, Clients};
 use super::cluster::SlotsCache;
 use super::replication::{LeaderView, Replication};
 use super::topology::Topology;
+use super::transaction::Multi;
 use crate::data::dice::Dice;
 use crate::data::{Keyspaces, UnixMillis};
-use crate::resp::{Protocol, RequestLimits};
+use crate::resp::{Protocol, Reply, RequestLimits};
 
 /// What clients may use at most.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +30,12 @@ pub struct ClientLimits {
     /// Bytes of received commands of one connection that are worked on at a time; at least one
     /// command is, and more wait in its socket.
     pub pipeline_bytes_max: usize,
+    /// Commands of one transaction.
+    pub transaction_commands_max: usize,
+    /// Bytes of one transaction in the log, watched keys included.
+    pub transaction_bytes_max: usize,
+    /// Keys that one connection watches.
+    pub watched_keys_max: usize,
     /// Bytes of one reply; a larger one becomes an error.
     pub reply_bytes_max: usize,
     /// How long a client may take no byte of its replies before it is disconnected.
@@ -44,6 +51,9 @@ impl Default for ClientLimits {
             clients_max: 10_000,
             pipeline_commands_max: 1_024,
             pipeline_bytes_max: 1024 * 1024,
+            transaction_commands_max: 1_024,
+            transaction_bytes_max: 1024 * 1024,
+            watched_keys_max: 1_024,
             reply_bytes_max: 64 * 1024 * 1024,
             write_timeout: Duration::from_secs(30),
             leader_wait: Duration::from_secs(2),
@@ -141,6 +151,12 @@ impl Service {
         }
     }
 
+    /// What tells a client to go to another node for a slot; nothing if we do not know that node.
+    pub(crate) fn moved(&self, slot: u16, node: NodeId) -> Option<Reply> {
+        let member = self.topology.members.get(&node)?;
+        Some(Reply::error(format!("MOVED {slot} {}:{}", member.host, member.port)))
+    }
+
     /// The groups that this node leads.
     pub fn led(&self) -> impl Iterator<Item = GroupId> {
         self.topology.table.groups().filter(|group| self.replication.leader(*group).is_self)
@@ -187,12 +203,15 @@ pub struct Session {
     pub protocol: Protocol,
     /// Whether it is to be closed once everything is answered.
     pub is_closing: bool,
+    /// What it has queued and watches.
+    pub(crate) multi: Multi,
 }
 
 impl Session {
     /// A connection that has said nothing yet.
-    pub const fn new(client: Arc<Client>) -> Self {
-        Self { client, protocol: Protocol::Resp2, is_closing: false }
+    pub fn new(client: Arc<Client>) -> Self {
+        let multi = Multi::default();
+        Self { client, protocol: Protocol::Resp2, is_closing: false, multi }
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) fn quit(ask: &mut Ask<'_>, _: Args<'_>) -> Reply {
 /// `RESET`
 pub(crate) fn reset(ask: &mut Ask<'_>, _: Args<'_>) -> Reply {
     ask.session.client.reset();
+    ask.session.multi.reset();
     ask.session.protocol = Protocol::Resp2;
     Reply::Status("RESET".into())
 }

@@ -36,7 +36,7 @@ impl StateMachine for Machine {
 
 impl Group for Applier {
     fn apply(&mut self, entries: &ApplyEntries) -> Vec<Bytes> {
-        self.apply_payloads(entries.iter().map(|entry| entry.payload))
+        self.apply_payloads(entries.iter().map(|entry| (entry.index, entry.payload)))
     }
 
     fn durable_applied(&self) -> LogIndex {

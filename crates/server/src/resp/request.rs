@@ -33,6 +33,13 @@ impl Request {
         Args { frame: &self.frame, spans: &self.spans }
     }
 
+    /// The same in memory of its own, for whoever keeps it: what it was received with, as much as is
+    /// read at a time, would be kept too.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { frame: Bytes::copy_from_slice(&self.frame), spans: self.spans.clone() }
+    }
+
     /// How many bytes the request holds in memory, for budgets.
     pub fn cost(&self) -> usize {
         self.frame.len() + self.spans.len() * size_of::<Span>()
@@ -112,5 +119,19 @@ impl Request {
             spans.push(Span { start, end: frame.len() });
         }
         Self::new(frame.into(), spans)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detached_request_says_the_same_and_shares_no_memory() {
+        let request = Request::of(&["SET", "k", "v"]);
+        let detached = request.detached();
+        assert_eq!(format!("{:?}", detached), format!("{:?}", request));
+        assert_ne!(detached.args().at(0).as_ptr(), request.args().at(0).as_ptr());
+        assert_eq!(request.clone().args().at(0).as_ptr(), request.args().at(0).as_ptr());
     }
 }
