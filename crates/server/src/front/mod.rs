@@ -10,7 +10,7 @@
 //! - `plan`: which commands of a pipeline have to wait for which.
 //! - [`replication`]: what the engine does for us, as a boundary that tests can stand behind.
 //! - [`service`]: what all connections of a node share; [`topology`]: who is who in the cluster.
-//! - [`survey`]: commands that look at several groups.
+//! - [`survey`]: commands that look at several groups. `sweep`: clearing away what has expired.
 //! - `transaction`: what a connection queues and watches.
 //! - [`talk`], [`clients`], [`cluster`], [`commands`], [`info`]: commands that are answered at once.
 
@@ -28,6 +28,7 @@ mod plan;
 pub mod replication;
 pub mod service;
 pub mod survey;
+pub(crate) mod sweep;
 pub mod talk;
 #[cfg(test)]
 mod talk_tests;

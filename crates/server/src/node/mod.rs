@@ -26,7 +26,7 @@ pub use sockets::{BindError, Role, Sockets};
 use crate::config::Config;
 use crate::config::raw::{RawCommit, RawLimits, RawTiming as RawTimes};
 use crate::data::Keyspaces;
-use crate::front::{Listener, Service};
+use crate::front::{Listener, Service, sweep};
 use bridge::{EngineReplication, Machine};
 
 /// Why a node does not start. The operator reads it.
@@ -61,6 +61,7 @@ pub struct Node {
     service: Arc<Service>,
     listener: Listener,
     health: JoinHandle<()>,
+    sweep: JoinHandle<()>,
     data_dir: PathBuf,
 }
 
@@ -114,7 +115,8 @@ impl Node {
             Ok(listener) => {
                 let health = tokio::spawn(watch_health(engine.clone(), Arc::clone(&service)));
                 let data_dir = config.data_dir.clone();
-                Ok(Self { engine, service, listener, health, data_dir })
+                let sweep = tokio::spawn(sweep::run(Arc::clone(&service)));
+                Ok(Self { engine, service, listener, health, data_dir, sweep })
             }
             Err(error) => {
                 let _ = engine.shutdown().await;
@@ -162,6 +164,7 @@ impl Node {
     /// The engine had failed, or does not end. What was acknowledged is durable all the same.
     pub async fn stop(self) -> Result<(), ShutdownError> {
         self.health.abort();
+        self.sweep.abort();
         self.listener.stop().await;
         self.engine.shutdown().await
     }
