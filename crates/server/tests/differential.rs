@@ -23,6 +23,8 @@ use tokio::runtime::Runtime;
 const COMPARED: u64 = 6_000;
 /// How many are under way at a time.
 const PIPELINE: usize = 200;
+/// How many commands before one with another reply are shown.
+const SHOWN: usize = 15;
 /// No test waits longer for anything.
 const BOUND: Duration = Duration::from_secs(60);
 
@@ -417,15 +419,19 @@ fn the_same_commands_get_the_same_replies_as_from_redis() {
             }
             expected.send(&batch);
             found.send(&batch);
-            for command in &batch {
+            for (at, command) in batch.iter().enumerate() {
                 let (redis, ours) = (expected.reply(), found.reply());
                 assert!(
                     redis == ours
                         || (is_drawn(command, &redis) && outline(&redis) == outline(&ours)),
-                    "{}\n redis: {}\n  ours: {}",
+                    "{}\n redis: {}\n  ours: {}\nafter:\n{}",
                     shown(command),
                     redis.escape_ascii(),
-                    ours.escape_ascii()
+                    ours.escape_ascii(),
+                    batch[at.saturating_sub(SHOWN)..at]
+                        .iter()
+                        .map(|it| shown(it) + "\n")
+                        .collect::<String>()
                 );
                 compared += 1;
             }

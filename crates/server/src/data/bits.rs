@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::keyspace::{Keyspace, UnixMillis};
-use super::strings::{range_within, spliced};
+use super::strings::{range_clamped, spliced};
 use super::value::{STRING_BYTES_MAX, Value};
 use super::{CommandError, Read, Write};
 use crate::resp::number::parse_integer;
@@ -174,8 +174,11 @@ impl Keyspace {
         let old = before.and_then(|bytes| bytes.get(bit / 8)).copied().unwrap_or(0);
         let mask = 0x80 >> (bit % 8);
         let new = if is_one { old | mask } else { old & !mask };
-        let value = spliced(before, bit / 8, &[new])?;
-        self.replace(key, value)?;
+        // A bit that is what it should be does not change the key, unless the key becomes longer.
+        if new != old || before.is_none_or(|bytes| bytes.len() <= bit / 8) {
+            let value = spliced(before, bit / 8, &[new])?;
+            self.replace(key, value)?;
+        }
         Ok(Reply::Integer(i64::from(old & mask != 0)))
     }
 
@@ -261,7 +264,7 @@ fn bit_range(
     };
     let end = if is_count { end } else { args.get(first + 1).map_or(Ok(-1), integer)? };
     let unit = if is_bits { 1 } else { 8 };
-    let range = range_within(start, end, len * 8 / unit);
+    let range = range_clamped(start, end, len * 8 / unit);
     Ok(range.map(|range| range.start * unit..range.end * unit))
 }
 

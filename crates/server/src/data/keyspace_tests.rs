@@ -315,6 +315,9 @@ fn bits_are_counted_from_the_highest_of_the_first_byte() {
         BITPOS none 1 => :-1
         BITPOS k 2 => -ERR The bit argument must be 1 or 0.
         BITPOS k 1 8 17 BIT => :17
+        BITPOS k 1 -5 -12 => :7
+        BITPOS k 1 -5 -12 BIT => :-1
+        BITCOUNT k -5 -12 => :0
         SETBIT k 4194304 1 => -ERR bit offset is not an integer or out of range
         SETBIT k 1 2 => -ERR bit is not an integer or out of range
         SET a abc => +OK

@@ -484,6 +484,12 @@ pub(super) fn range_within(start: i64, end: i64, len: usize) -> Option<std::ops:
     if start < 0 && end < 0 && start > end {
         return None;
     }
+    range_clamped(start, end, len)
+}
+
+/// The same for commands that do not mind the order of two negative ends: what lies before the
+/// first byte is the first byte.
+pub(super) fn range_clamped(start: i64, end: i64, len: usize) -> Option<std::ops::Range<usize>> {
     let len = i64::try_from(len).unwrap_or(i64::MAX);
     let from_front = |at: i64| if at < 0 { at.saturating_add(len).max(0) } else { at };
     let (start, end) = (from_front(start), from_front(end).min(len - 1));
