@@ -5,7 +5,7 @@
 
 use codec::encode_configuration;
 use raft_core::{EntryRun, RunBody};
-use types::{LogIndex, Term};
+use types::{LogId, LogIndex, Term};
 
 use crate::random::mix;
 
@@ -39,6 +39,11 @@ impl Stamps {
 
     pub(crate) const fn last(&self) -> LogIndex {
         LogIndex(self.0.len() as u64)
+    }
+
+    /// Which entry is the last.
+    pub(crate) fn last_id(&self) -> LogId {
+        LogId::new(self.0.last().unwrap_or(&Stamp::START).term, self.last())
     }
 
     /// The stamp at `index`; that before the first entry at 0, none beyond the last.

@@ -88,7 +88,7 @@ mod tests {
         let mut log = Stamps::default();
         log.extend(&run(1, b"a"));
         let mut commits = Commits::new(&Plan::draw(1, 1));
-        commits.commit((1, GROUP, Term(1)), LogIndex(1), &log, None, |_, _| true).unwrap();
+        commits.commit((1, GROUP, Term(1)), LogIndex(1), &log, None, |_| None).unwrap();
         let (mut right, mut wrong, mut early) = (Machine::new(1), Machine::new(1), Machine::new(1));
         right.apply(&run(1, b"a"), |_, _| ());
         wrong.apply(&run(1, b"x"), |_, _| ());

@@ -1,10 +1,11 @@
 //! What is committed is on the disks of a quorum, and is the same for everybody.
 //!
 //! The quorum is counted anew, from the disks and the configuration on them, each time that any
-//! replica's commit index passes all others', for both halves of a configuration.
+//! replica's commit index passes all others', for both halves of a configuration; and it has to last:
+//! nobody who lacks it could be elected by what is on the disks (paper 5.4.2, figure 8).
 
 use raft_core::{Configuration, Replica};
-use types::{GroupId, LogIndex, Term};
+use types::{GroupId, LogId, LogIndex, Term};
 
 use super::{group_place, of_groups};
 use crate::breach::{Held, breach};
@@ -43,16 +44,16 @@ impl Commits {
         self.groups.iter().map(|group| group.log.last().0).sum()
     }
 
-    /// A replica in `term` with this log says that everything up to `index` is committed; `holds`
-    /// tells whether the disk of a replica holds that very entry with all before it. Returns how many
-    /// entries of earlier terms are committed by it.
-    pub(crate) fn commit(
+    /// A replica in `term` with this log says that everything up to `index` is committed; `on_disk`
+    /// gives the log on the disk of a replica. Returns how many entries of earlier terms are committed
+    /// by it.
+    pub(crate) fn commit<'a>(
         &mut self,
         who: (u64, GroupId, Term),
         index: LogIndex,
         log: &Stamps,
         configuration: Option<&Configuration>,
-        holds: impl Fn(Replica, Stamp) -> bool,
+        on_disk: impl Fn(Replica) -> Option<&'a Stamps>,
     ) -> Result<u64, crate::breach::Breach> {
         let (node, group, term) = who;
         let committed = &mut self.groups[group_place(group)];
@@ -77,7 +78,8 @@ impl Commits {
         }
         // The first entry is the same on all founders, and committed by being founded.
         if index > LogIndex(1) {
-            check_quorum(who, (index, stamp), configuration, holds)?;
+            check_quorum(who, (index, stamp), configuration, &on_disk)?;
+            check_lasting(who, (index, stamp), configuration, on_disk)?;
         }
         committed.terms.push((known.next(), term));
         let new = log.after(known).iter().take(usize::try_from(index.0 - known.0).unwrap_or(0));
@@ -98,18 +100,19 @@ impl Commits {
     }
 }
 
-fn check_quorum(
+fn check_quorum<'a>(
     (node, group, term): (u64, GroupId, Term),
     (index, stamp): (LogIndex, Stamp),
     configuration: Option<&Configuration>,
-    holds: impl Fn(Replica, Stamp) -> bool,
+    on_disk: &impl Fn(Replica) -> Option<&'a Stamps>,
 ) -> Held {
     let Some(configuration) = configuration else {
         let what = format!("node {node}, group {group}: {index} without a configuration");
         return breach("what is committed is on a quorum", what);
     };
+    let holds = |replica| on_disk(replica).and_then(|log| log.at(index)) == Some(stamp);
     let half_holds = |half: &[Replica]| {
-        let count = half.iter().filter(|replica| holds(**replica, stamp)).count();
+        let count = half.iter().filter(|replica| holds(**replica)).count();
         half.is_empty() || count * 2 > half.len()
     };
     if half_holds(configuration.incoming()) && half_holds(configuration.outgoing()) {
@@ -117,6 +120,37 @@ fn check_quorum(
     }
     let what = format!("node {node}, group {group}, term {term}: {index} of term {}", stamp.term);
     breach("what is committed is on a quorum", what)
+}
+
+/// Whoever lacks a committed entry is outvoted: those who would vote for him by their logs, himself
+/// included, are no quorum.
+fn check_lasting<'a>(
+    (node, group, term): (u64, GroupId, Term),
+    (index, stamp): (LogIndex, Stamp),
+    configuration: Option<&Configuration>,
+    on_disk: impl Fn(Replica) -> Option<&'a Stamps>,
+) -> Held {
+    let Some(configuration) = configuration else { return Ok(()) };
+    let holds = |replica| on_disk(replica).and_then(|log| log.at(index)) == Some(stamp);
+    let last_of = |replica| on_disk(replica).map_or(LogId::ZERO, Stamps::last_id);
+    let halves = [configuration.incoming(), configuration.outgoing()];
+    let lacking = halves.into_iter().flatten().filter(|replica| !holds(**replica));
+    for candidate in lacking {
+        let last = last_of(*candidate);
+        let wins = |half: &[Replica]| {
+            let votes = half.iter().filter(|voter| last_of(**voter) <= last).count();
+            half.is_empty() || votes * 2 > half.len()
+        };
+        if wins(halves[0]) && wins(halves[1]) {
+            let what = format!(
+                "node {node}, group {group}, term {term}: {index} of term {}, without which node {} \
+                 may be elected with {last:?}",
+                stamp.term, candidate.node
+            );
+            return breach("what is committed lasts", what);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -150,8 +184,8 @@ mod tests {
         holders: u64,
     ) -> Result<u64, String> {
         let who = (1, GroupId(1), log.at(log.last()).unwrap().term);
-        let holds = |replica: Replica, _| replica.node.0 <= holders;
-        let result = commits.commit(who, LogIndex(index), log, Some(&three()), holds);
+        let on_disk = |replica: Replica| (replica.node.0 <= holders).then_some(log);
+        let result = commits.commit(who, LogIndex(index), log, Some(&three()), on_disk);
         result.map_err(|breach| breach.property.to_owned())
     }
 
@@ -161,6 +195,20 @@ mod tests {
         assert_eq!(commit(&mut commits, 2, &log(&[0, 1]), 2), Ok(1));
         let wrong = commit(&mut commits, 3, &log(&[0, 1, 1]), 1);
         assert_eq!(wrong, Err("what is committed is on a quorum".to_owned()));
+    }
+
+    #[test]
+    fn an_entry_that_somebody_may_be_elected_without_is_not_committed() {
+        let commit = |third: &[u64]| {
+            let mut commits = Commits::new(&Plan::draw(1, 1));
+            let (who, ours, third) = ((1, GroupId(1), Term(4)), log(&[0, 2]), log(third));
+            let on_disk = |replica: Replica| Some(if replica.node.0 < 3 { &ours } else { &third });
+            let result = commits.commit(who, LogIndex(2), &ours, Some(&three()), on_disk);
+            result.map_err(|breach| breach.property)
+        };
+        assert_eq!(commit(&[0]), Ok(2));
+        assert_eq!(commit(&[0, 1, 1]), Ok(2), "longer, and of an earlier term");
+        assert_eq!(commit(&[0, 3]), Err("what is committed lasts"), "figure 8");
     }
 
     #[test]

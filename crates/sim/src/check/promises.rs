@@ -111,7 +111,7 @@ mod tests {
         let mut stamps = Stamps::default();
         (1..).zip(log).for_each(|(first, term)| stamps.extend(&entry(first, *term)));
         let mut commits = Commits::new(&Plan::draw(1, 1));
-        commits.commit((1, GROUP, Term(4)), LogIndex(1), &stamps, None, |_, _| true).unwrap();
+        commits.commit((1, GROUP, Term(4)), LogIndex(1), &stamps, None, |_| None).unwrap();
         let (from, to, term) = (ReplicaId(1), ReplicaId(2), Term(term));
         let message = Message { from, to, term, body };
         let envelope = Envelope { group: GROUP, generation: Generation(1), message };

@@ -2,7 +2,7 @@
 
 use codec::{FrameLimits, Item, WriteBatch, decode_frame};
 use multiraft::{ApplyBatch, BatchTicket, Input, Turn};
-use raft_core::{EntryRun, Fetch, FetchError, FetchFor, Role};
+use raft_core::{EntryRun, Fetch, FetchError, FetchFor, Replica, Role};
 use types::{GroupId, LogIndex, NodeId, Term, Tick};
 
 use super::World;
@@ -439,16 +439,16 @@ impl World<'_> {
         let holders = || nodes.iter().filter_map(|host| host.disk.image.group(group));
         let configuration = holders().find_map(|on_disk| on_disk.configuration());
         let (term, index) = (cursors.term, cursors.committed);
+        let on_disk = |replica: Replica| {
+            let place = usize::try_from(replica.node.0 - 1).expect("a node of the plan");
+            nodes[place].image_of(replica.store.0).group(group).map(|on_disk| &on_disk.stamps)
+        };
         let of_old_terms = self.checks.commits.commit(
             (node, group, term),
             index,
             self.checks.logs.of(node, group),
             configuration,
-            |replica, stamp| {
-                let place = usize::try_from(replica.node.0 - 1).expect("a node of the plan");
-                let on_disk = nodes[place].image_of(replica.store.0).group(group);
-                on_disk.is_some_and(|on_disk| on_disk.stamps.at(index) == Some(stamp))
-            },
+            on_disk,
         )?;
         self.coverage.add(Effect::OldTermsCommitted, of_old_terms);
         Ok(())
