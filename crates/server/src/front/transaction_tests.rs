@@ -288,7 +288,10 @@ async fn a_watch_that_failed_counts_as_changed_within_its_pipeline() {
     }
     assert!(out.ends_with(b"+OK\r\n+QUEUED\r\n*-1\r\n"), "{out:?}");
     assert!(bench.fake.proposed().is_empty());
-    // Its reply has told the client: later transactions go on without it.
+    // Once its reply has told the client, later transactions go on without it.
+    bench.fake.set_all(None, false);
+    assert!(bench.run_as(0, &["WATCH k"]).await[0].starts_with("-CLUSTERDOWN"));
+    bench.fake.set_all(Some(ME), true);
     let replies = bench.run_as(0, &["MULTI", "SET k 1", "EXEC"]).await;
     assert_eq!(replies, ["+OK", "+QUEUED", "*1 +OK"]);
 }
