@@ -169,6 +169,16 @@ fn long_texts_are_read_to_their_last_digit() {
     assert_eq!(read(&format!("0x1.0000000000000001{zeros}1")), read("0x1.0000000000000002"));
 }
 
+#[test]
+fn a_last_bit_far_below_decides_between_two_neighbours() {
+    let read = |text: &str| Extended::parse(text.as_bytes()).unwrap();
+    let half = "0x1p-64";
+    let more_than_half = "0x1.0000000000000002p-64";
+    assert_eq!(read("1").plus(read(half)), Some(read("1")));
+    assert_eq!(read("1").plus(read(more_than_half)), Some(read("0x1.0000000000000002")));
+    assert_eq!(read("-1").plus(read("-0x1p-64")), Some(read("-1")));
+}
+
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         "-?[0-9]{1,20}",
