@@ -125,6 +125,12 @@ impl<R> NodeLoop<R> {
         self.in_flight_bytes
     }
 
+    /// How many reads wait for an answer.
+    #[must_use]
+    pub fn waiting_reads(&self) -> usize {
+        self.reads.len() + self.reads_applying
+    }
+
     /// Takes inputs until there are no more or the turn is full, and says what follows from them.
     /// What it does not take stays in the iterator: pass one that the inbox survives, such as
     /// `receiver.try_iter()`.
@@ -326,7 +332,7 @@ impl<R> NodeLoop<R> {
     }
 
     fn read(&mut self, vshard: VShardId, reply: R) {
-        if self.reads.len() + self.reads_applying >= self.limits.reads_max {
+        if self.waiting_reads() >= self.limits.reads_max {
             self.turn.answers.push((reply, Answer::Overloaded { budget: "reads_max" }));
             return;
         }

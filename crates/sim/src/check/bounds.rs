@@ -41,12 +41,13 @@ pub(crate) fn check_frame(
 /// When nothing is asked or under way any more.
 pub(crate) fn check_idle(node: u64, running: &NodeLoop<u64>, waiting_writes: usize) -> Held {
     let (uncommitted, in_flight) = (running.multi().uncommitted_bytes(), running.in_flight_bytes());
-    if (uncommitted, in_flight, waiting_writes) == (0, 0, 0) {
+    let reads = running.waiting_reads();
+    if (uncommitted, in_flight, reads, waiting_writes) == (0, 0, 0, 0) {
         return Ok(());
     }
     let what = format!(
-        "node {node}: {uncommitted} bytes uncommitted, {in_flight} in flight, {waiting_writes} \
-         writes under way"
+        "node {node}: {uncommitted} bytes uncommitted, {in_flight} in flight, {reads} reads and \
+         {waiting_writes} writes under way"
     );
     breach("budgets are free once all is quiet", what)
 }
