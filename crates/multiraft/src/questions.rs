@@ -28,6 +28,8 @@ pub struct GroupStatus {
     pub leader_is_fresh: bool,
     /// The last entry of the log, durable or not.
     pub last: LogIndex,
+    /// The last entry that is durable here; at most `last`.
+    pub persisted: LogIndex,
     /// The commit index; at most `last`.
     pub commit: LogIndex,
     /// The last applied entry; at most `commit`.
@@ -38,6 +40,9 @@ pub struct GroupStatus {
     pub voters: Vec<NodeId>,
     /// The nodes that only receive the log, sorted.
     pub learners: Vec<NodeId>,
+    /// Up to where the durable logs of the other nodes are known to match, sorted by node; empty unless
+    /// this node leads.
+    pub matched: Vec<(NodeId, LogIndex)>,
     /// How many vshards the routing table maps to the group.
     pub vshards: u32,
     /// To which node leadership is being handed; none unless this node leads.
@@ -148,6 +153,11 @@ impl MultiRaft {
             nodes.sort_unstable();
             nodes
         };
+        let matched = status.peers.iter();
+        let mut matched: Vec<(NodeId, LogIndex)> = matched
+            .filter_map(|peer| Some((hosted.node_of(peer.replica)?, peer.matched)))
+            .collect();
+        matched.sort_unstable_by_key(|(node, _)| *node);
         let vshards = self.routing.vshards_of(hosted.group);
         GroupStatus {
             group: hosted.group,
@@ -161,11 +171,13 @@ impl MultiRaft {
             leader: hosted.leader_node(),
             leader_is_fresh: hosted.node.leader_is_fresh(self.now()),
             last: status.last.index,
+            persisted: status.persisted,
             commit: status.committed,
             applied: status.applied,
             snapshot: status.base.index,
             voters: nodes(Configuration::is_voter),
             learners: nodes(Configuration::is_learner),
+            matched,
             vshards: vshards.end - vshards.start,
             transferee: hosted.transferee(),
             halted: status.halted,

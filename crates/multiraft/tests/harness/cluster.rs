@@ -263,6 +263,9 @@ impl Cluster {
                 for peer in self.nodes.values() {
                     let matched = leader.multi.match_index_for(status.group, peer.id);
                     let matched = matched.expect("all nodes are members");
+                    let told = status.matched.iter().find(|(node, _)| *node == peer.id);
+                    let told = told.map_or(status.persisted, |(_, told)| *told);
+                    assert_eq!(told, matched, "statuses and questions differ");
                     if matched == LogIndex(0) {
                         continue;
                     }
