@@ -186,3 +186,4 @@ pub use shutdown::ShutdownError;
 pub use start::StartError;
 pub use state_machine::{AppliedEntry, ApplyEntries, Group, OpenError, StateMachine};
 pub use status::EngineStatus;
+pub use transport::{LinkCounters, PeerCounters};
