@@ -10,6 +10,7 @@
 //! - [`front`]: what a node says to its clients.
 //! - [`config`]: what a node is told by its operator.
 //! - [`node`]: one node, running.
+//! - [`report`]: how a node and its groups are.
 //! - [`cli`]: what a human types.
 //!
 //! Invariant: every write is a Raft entry, acknowledged after it is durable on a majority and
@@ -21,6 +22,7 @@ pub mod config;
 pub mod data;
 pub mod front;
 pub mod node;
+pub mod report;
 pub mod resp;
 
 /// The version of Redis whose behaviour we follow. Clients choose by it what they send.

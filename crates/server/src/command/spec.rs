@@ -53,7 +53,7 @@ pub enum Work {
     Subcommand,
 }
 
-/// Commands that look at several groups, or at one by its slot instead of by a key.
+/// Commands that concern several groups, or one by its slot or number instead of by a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Survey {
     /// DBSIZE.
@@ -68,6 +68,12 @@ pub enum Survey {
     Keys,
     /// RANDOMKEY.
     RandomKey,
+    /// MULTIRAFT STATUS.
+    Status,
+    /// MULTIRAFT EXPLAIN.
+    Explain,
+    /// MULTIRAFT TRANSFER.
+    Transfer,
 }
 
 /// Commands about transactions.

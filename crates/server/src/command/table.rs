@@ -146,6 +146,8 @@ pub static COMMANDS: &[Command] = &[
         .docs(Group::String, "1.0.1", "O(N) with the keys named.", "Sets keys of one slot, all at once, if none of them exists."),
     Command::transaction("multi", 1, Transaction::Multi).flags(TRANSACTION)
         .docs(Group::Transactions, "1.2.0", "O(1)", "Begins to queue commands, on keys of one slot, for EXEC."),
+    Command::family("multiraft", -2, Work::Subcommand, MULTIRAFT)
+        .docs(Group::Server, "7.0.0", "Depends on subcommand.", "How the node and its groups are, and who leads them."),
     Command::family("object", -2, Work::Subcommand, OBJECT)
         .docs(Group::Generic, "2.2.3", "Depends on subcommand.", "What a key's value would be kept in."),
     Command::write("persist", 2, Keys::First, UPDATE, keys::persist).flags(FAST)
@@ -284,6 +286,18 @@ static CONFIG: &[Command] = &[
         .docs(Group::Server, "2.0.0", "O(N) with the patterns.", "What the node is set to, in Redis's names."),
     Command::talk("config|help", 2, commands::help).flags(ALWAYS)
         .docs(Group::Server, "5.0.0", "O(1)", "Lists the subcommands."),
+];
+
+#[rustfmt::skip]
+static MULTIRAFT: &[Command] = &[
+    Command::survey("multiraft|explain", 3, Survey::Explain).flags(ADMIN).tips(VARYING)
+        .docs(Group::Server, "7.0.0", "O(N) with the groups of the node.", "EXPLAIN group: what a group waits for, in sentences."),
+    Command::talk("multiraft|help", 2, commands::help).flags(ALWAYS)
+        .docs(Group::Server, "7.0.0", "O(1)", "Lists the subcommands."),
+    Command::survey("multiraft|status", -2, Survey::Status).flags(ADMIN).tips(VARYING)
+        .docs(Group::Server, "7.0.0", "O(N log N) with the groups of the node.", "STATUS [LIMIT count] [OFFSET count]: the node, the others and the groups as JSON, worst first."),
+    Command::survey("multiraft|transfer", 4, Survey::Transfer).flags(ADMIN)
+        .docs(Group::Server, "7.0.0", "A few round trips, at most about one election timeout.", "TRANSFER group node: hands a group that this node leads to another node."),
 ];
 
 #[rustfmt::skip]

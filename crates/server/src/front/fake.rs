@@ -1,13 +1,17 @@
 //! An engine for tests: leaders come and go at the test's word, writes are applied at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use engine::{
+    EngineState, EngineStatus, GroupStatus, Health, LinkCounters, PeerCounters, TransferError,
+    TransferRefusal,
+};
 use parking_lot::Mutex;
 use routing::{HASH_SLOTS, RoutingTable};
 use tokio::sync::watch;
-use types::{ClusterId, GroupId, LogIndex, NodeId, VShardId};
+use types::{BootId, ClusterId, GroupId, LogIndex, NodeId, StoreId, VShardId};
 
 use super::clients::Seat;
 use super::replication::{DiskHealth, LeaderView, Promise, ReadError, Replication, WriteError};
@@ -41,6 +45,9 @@ struct State {
     /// How many permits to read were asked for.
     permits: usize,
     disk: DiskHealth,
+    /// What the node and its groups say of themselves.
+    status: EngineStatus,
+    groups: Vec<GroupStatus>,
     /// While set, writes do not come to an end.
     held: watch::Receiver<bool>,
 }
@@ -97,6 +104,24 @@ impl Replication for Fake {
         self.state.lock().disk
     }
 
+    fn status(&self) -> EngineStatus {
+        self.state.lock().status.clone()
+    }
+
+    fn group_statuses(&self) -> Promise<Vec<GroupStatus>> {
+        let groups = self.state.lock().groups.clone();
+        Box::pin(async move { groups })
+    }
+
+    fn transfer(&self, group: GroupId, to: NodeId) -> Promise<Result<(), TransferError>> {
+        let view = self.leader(group);
+        if view.is_self {
+            self.set_leader(group, Some(to), true);
+        }
+        let refused = TransferRefusal::NotLeader { leader: view.node };
+        Box::pin(async move { if view.is_self { Ok(()) } else { Err(refused.into()) } })
+    }
+
     fn leaders_changed(&self) -> Promise<()> {
         let mut changes = self.changes.subscribe();
         Box::pin(async move {
@@ -141,6 +166,31 @@ impl Replication for Fake {
     }
 }
 
+/// A node that leads everything, with everybody connected.
+pub(crate) fn healthy_engine() -> EngineStatus {
+    let up = PeerCounters { is_up: true, ..PeerCounters::default() };
+    EngineStatus {
+        node: ME,
+        store: StoreId(7),
+        boot: BootId(1),
+        state: EngineState::Running,
+        health: Health::Healthy,
+        failure: None,
+        log_bytes: 4096,
+        log_bytes_max: 8192,
+        log_commits: 3,
+        proposal_bytes: 0,
+        reads: 0,
+        frames_unreadable: 0,
+        frames_overrun: 0,
+        log_commits_refused: 0,
+        appends_refused: 0,
+        peers_low: Vec::new(),
+        refusals: BTreeMap::new(),
+        links: LinkCounters { peers: [(OTHER, up)].into(), ..LinkCounters::default() },
+    }
+}
+
 /// A service on a fake engine that leads everything.
 pub(crate) fn service(limits: ClientLimits) -> (Arc<Service>, Arc<Fake>) {
     let table = RoutingTable::uniform(HASH_SLOTS, GROUPS, &[ME, OTHER], 2).unwrap();
@@ -154,6 +204,8 @@ pub(crate) fn service(limits: ClientLimits) -> (Arc<Service>, Arc<Fake>) {
         proposed: Vec::new(),
         permits: 0,
         disk: DiskHealth::Ok,
+        status: healthy_engine(),
+        groups: Vec::new(),
         held: watch::channel(false).1,
     };
     let fake = Arc::new(Fake {

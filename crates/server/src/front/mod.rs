@@ -10,7 +10,8 @@
 //! - `plan`: which commands of a pipeline have to wait for which.
 //! - [`replication`]: what the engine does for us, as a boundary that tests can stand behind.
 //! - [`service`]: what all connections of a node share; [`topology`]: who is who in the cluster.
-//! - [`survey`]: commands that look at several groups. `sweep`: clearing away what has expired.
+//! - [`survey`]: commands that look at several groups; [`operate`]: those for operators. `sweep`:
+//!   clearing away what has expired.
 //! - `transaction`: what a connection queues and watches.
 //! - [`talk`], [`clients`], [`cluster`], [`commands`], [`info`]: commands that are answered at once.
 
@@ -20,10 +21,11 @@ pub mod cluster;
 pub mod commands;
 mod connection;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 pub mod info;
 pub(crate) mod join;
 pub mod listener;
+pub mod operate;
 mod plan;
 pub mod replication;
 pub mod service;

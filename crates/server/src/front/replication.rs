@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use engine::{EngineStatus, GroupStatus, TransferError};
 use types::{GroupId, NodeId, VShardId};
 
 /// A future that owns all it needs.
@@ -97,6 +98,17 @@ pub trait Replication: Send + Sync {
 
     /// How the node's disk is.
     fn disk(&self) -> DiskHealth;
+
+    /// How the node is, for operators.
+    fn status(&self) -> EngineStatus;
+
+    /// How its groups are, sorted by id; those that wait to be founded are missing. Costs in
+    /// proportion to their number.
+    fn group_statuses(&self) -> Promise<Vec<GroupStatus>>;
+
+    /// Hands the leadership of a group, which this node leads, to another node, and comes true when
+    /// that node leads.
+    fn transfer(&self, group: GroupId, to: NodeId) -> Promise<Result<(), TransferError>>;
 
     /// Comes true when any group's leader changes after this call.
     fn leaders_changed(&self) -> Promise<()>;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use types::GroupId;
 
 use super::join::join_all;
+use super::operate;
 use super::replication::ReadError;
 use super::service::Service;
 use crate::command::Survey;
@@ -39,6 +40,9 @@ pub(crate) async fn answer(service: &Service, survey: Survey, args: Args<'_>) ->
         },
         Survey::Keys => keys(service, args.at(1)).await,
         Survey::RandomKey => random_key(service).await,
+        Survey::Status => return operate::status(service, args).await,
+        Survey::Explain => return operate::explain(service, args).await,
+        Survey::Transfer => return operate::transfer(service, args).await,
     };
     answered.unwrap_or_else(refusal)
 }

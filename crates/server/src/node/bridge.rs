@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::{
-    ApplyEntries, Engine, Group, GroupSpec, Health, OpenError, ProposeError, StateMachine,
+    ApplyEntries, Engine, EngineStatus, Group, GroupSpec, GroupStatus, Health, OpenError,
+    ProposeError, StateMachine, TransferError,
 };
-use types::{GroupId, LogIndex, VShardId};
+use types::{GroupId, LogIndex, NodeId, VShardId};
 
 use crate::data::{Applier, Keyspaces};
 use crate::front::replication::{DiskHealth, Promise};
@@ -70,6 +71,20 @@ impl Replication for EngineReplication {
             }
             Health::Failed => DiskHealth::Failed,
         }
+    }
+
+    fn status(&self) -> EngineStatus {
+        self.engine.status()
+    }
+
+    fn group_statuses(&self) -> Promise<Vec<GroupStatus>> {
+        let engine = self.engine.clone();
+        Box::pin(async move { engine.group_statuses().await })
+    }
+
+    fn transfer(&self, group: GroupId, to: NodeId) -> Promise<Result<(), TransferError>> {
+        let engine = self.engine.clone();
+        Box::pin(async move { engine.transfer_leader(group, to).await })
     }
 
     fn leaders_changed(&self) -> Promise<()> {
