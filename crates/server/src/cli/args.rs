@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use super::demo::PORT_MAX;
+use crate::config::Address;
+use crate::front::operate::LIMIT_MAX;
 
 /// A sharded, strongly consistent key-value store for Redis Cluster clients.
 #[derive(Debug, Parser)]
@@ -43,6 +45,11 @@ pub enum Command {
     /// Prints as redis-cli does: for humans on a terminal, bare otherwise. Exits with 1 if the
     /// reply is an error.
     Client(ClientArgs),
+    /// Show how a cluster is: its nodes, and its groups, worst first.
+    ///
+    /// Asks the node that is named, and through it all others. Exits with 0 if all is well, 1 if the
+    /// node does not answer, and 3 if the cluster is sick: a node is gone, or a group serves nobody.
+    Status(StatusArgs),
 }
 
 /// `multiraft demo`
@@ -93,6 +100,43 @@ pub struct ClientArgs {
         value_name = "COMMAND"
     )]
     pub words: Vec<String>,
+}
+
+/// `multiraft status`
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Any node, where it takes clients in.
+    #[arg(short, long, value_name = "HOST:PORT", default_value = "127.0.0.1:7001", value_parser = parse_address)]
+    pub addr: Address,
+    /// For humans, for programs, or for humans with more columns.
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    /// How many groups are shown, the worst ones.
+    #[arg(short, long, value_name = "N", default_value_t = 20, value_parser = parse_groups)]
+    pub groups: usize,
+    /// Look again each second, until Ctrl-C.
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// How something is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Output {
+    /// In columns.
+    Table,
+    /// As one line of JSON with a schema version.
+    Json,
+    /// In more columns.
+    Wide,
+}
+
+fn parse_address(text: &str) -> Result<Address, String> {
+    Address::parse("it", text).map_err(|error| error.to_string())
+}
+
+fn parse_groups(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=LIMIT_MAX).contains(number));
+    number.ok_or_else(|| format!("allowed is 1 to {LIMIT_MAX}"))
 }
 
 #[cfg(test)]

@@ -14,9 +14,18 @@ use crate::resp::{DecodeError, Protocol, Reply, decode};
 
 /// How often a redirect is followed: after an election, one may lead to another.
 const REDIRECTS_MAX: usize = 8;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than a node lets a command wait for a leader.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
+const PATIENCE: Patience =
+    Patience { connect: Duration::from_secs(5), reply: Duration::from_secs(30) };
+
+/// How long a node is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For each of its addresses to be connected.
+    pub(crate) connect: Duration,
+    /// For each piece of its reply.
+    pub(crate) reply: Duration,
+}
 
 /// Why there is no reply.
 #[derive(Debug, Error)]
@@ -81,7 +90,7 @@ pub fn run(args: &ClientArgs) -> ExitCode {
 pub fn ask(host: &str, port: u16, words: &[String]) -> Result<Reply, ClientError> {
     let (mut host, mut port) = (host.to_owned(), port);
     for _ in 0..REDIRECTS_MAX {
-        let reply = ask_once(&host, port, words)?;
+        let reply = ask_once(&host, port, words, PATIENCE)?;
         match redirect(&reply) {
             None => return Ok(reply),
             Some((to, at)) => {
@@ -106,12 +115,21 @@ fn redirect(reply: &Reply) -> Option<(String, u16)> {
     Some((host.to_owned(), port.parse().ok()?))
 }
 
-fn ask_once(host: &str, port: u16, words: &[String]) -> Result<Reply, ClientError> {
+/// Sends a command to one node and waits for its reply, be it a redirect.
+///
+/// # Errors
+/// If there is no reply in time; one that is an error is a reply.
+pub(crate) fn ask_once(
+    host: &str,
+    port: u16,
+    words: &[String],
+    patience: Patience,
+) -> Result<Reply, ClientError> {
     let address = format!("{host}:{port}");
-    let mut stream = connect(host, port)
+    let mut stream = connect(host, port, patience.connect)
         .map_err(|error| ClientError::Connect { address: address.clone(), error })?;
     let lost = |error| ClientError::Lost { address: address.clone(), error };
-    stream.set_read_timeout(Some(REPLY_TIMEOUT)).map_err(lost)?;
+    stream.set_read_timeout(Some(patience.reply)).map_err(lost)?;
     stream.write_all(&request(words)).map_err(lost)?;
     let mut received = BytesMut::new();
     let mut piece = [0; 16 * 1024];
@@ -130,10 +148,10 @@ fn ask_once(host: &str, port: u16, words: &[String]) -> Result<Reply, ClientErro
     }
 }
 
-fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+        match TcpStream::connect_timeout(&address, timeout) {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }

@@ -4,8 +4,10 @@
 //! - [`demo`]: three nodes in one process; [`serve`]: one in a process of its own; [`run`]: what both
 //!   have in common.
 //! - [`client`]: one command to a running node; [`mod@format`]: replies for humans.
+//! - [`status`]: how a cluster is.
 //!
-//! Exit codes: 0 when all went well, 1 when something failed, 2 when what was typed makes no sense.
+//! Exit codes: 0 when all went well, 1 when something failed, 2 when what was typed makes no sense,
+//! 3 when a cluster was looked at and is sick.
 
 pub mod args;
 pub mod client;
@@ -14,6 +16,7 @@ pub mod format;
 pub mod run;
 pub mod serve;
 mod signals;
+pub mod status;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -28,7 +31,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let default = match cli.command {
         Command::Serve(_) => "info",
-        Command::Demo(_) | Command::Client(_) => "warn",
+        Command::Demo(_) | Command::Client(_) | Command::Status(_) => "warn",
     };
     let log = cli.log.as_deref().unwrap_or(default);
     match EnvFilter::try_new(log) {
@@ -48,5 +51,6 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Client(args) => client::run(&args),
+        Command::Status(args) => status::run(&args),
     }
 }
