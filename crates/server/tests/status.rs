@@ -85,9 +85,16 @@ fn a_cluster_tells_what_it_waits_for_from_its_founding_to_its_end() {
 }
 
 #[test]
-fn status_ends_with_what_it_says_it_ends_with() {
+fn status_and_config_check_end_with_what_they_say_they_end_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("node.toml");
     let code = |args: &[&str]| Command::new(PROGRAM).args(args).output().unwrap().status.code();
     assert_eq!(code(&["status", "--addr", "nowhere"]), Some(2));
     assert_eq!(code(&["status", "--output", "xml"]), Some(2));
     assert_eq!(code(&["status", "--groups", "0"]), Some(2));
+    assert_eq!(code(&["config", "check"]), Some(2));
+    std::fs::write(&file, include_str!("../node.example.toml")).unwrap();
+    assert_eq!(code(&["config", "check", file.to_str().unwrap()]), Some(0));
+    std::fs::write(&file, "node_id = 0").unwrap();
+    assert_eq!(code(&["config", "check", file.to_str().unwrap()]), Some(1));
 }

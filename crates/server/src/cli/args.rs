@@ -50,6 +50,8 @@ pub enum Command {
     /// Asks the node that is named, and through it all others. Exits with 0 if all is well, 1 if the
     /// node does not answer, and 3 if the cluster is sick: a node is gone, or a group serves nobody.
     Status(StatusArgs),
+    /// Look at a node's configuration.
+    Config(ConfigArgs),
 }
 
 /// `multiraft demo`
@@ -100,6 +102,27 @@ pub struct ClientArgs {
         value_name = "COMMAND"
     )]
     pub words: Vec<String>,
+}
+
+/// `multiraft config`
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What to do with a configuration.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether a node would start with it, and with which values.
+    ///
+    /// Exits with 0 if it is right, and with 1 if not: then file, field, value and what is allowed
+    /// are named. Nothing is opened or started.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 /// `multiraft status`

@@ -5,13 +5,13 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
 use crate::resp::RequestLimits;
 
 /// A node's configuration file.
-#[derive(Clone, PartialEq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawConfig {
     /// The cluster's name, 1 to 64 letters, digits, `-`, `_` and `.`; the same on all nodes.
@@ -52,7 +52,7 @@ const fn groups() -> u32 {
 }
 
 /// How a write to the log becomes durable.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RawCommit {
     /// Everything at once.
@@ -63,7 +63,7 @@ pub enum RawCommit {
 }
 
 /// One node of the cluster.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawNode {
     /// Its number.
@@ -75,7 +75,7 @@ pub struct RawNode {
 }
 
 /// How long things take. All nodes should agree.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawTiming {
     /// How long a tick is, milliseconds, 1 to 10000. Default 50. Too small: a busy node loses its
@@ -114,7 +114,7 @@ impl Default for RawTiming {
 }
 
 /// What may be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawLimits {
     /// Bytes of one key or value, 1024 or more. Default 524288. Too large: one value delays all

@@ -104,6 +104,29 @@ fn the_example_shows_every_field_with_its_default() {
 }
 
 #[test]
+fn the_example_says_of_every_number_what_breaks() {
+    let text = include_str!("../../node.example.toml");
+    let numbers = text.split_once("[timing]").unwrap().1;
+    let mut comment = String::new();
+    let mut seen = 0;
+    for line in numbers.lines() {
+        if let Some(words) = line.strip_prefix("# ") {
+            comment.push_str(words);
+            comment.push(' ');
+        } else if let Some((name, value)) = line.split_once(" = ") {
+            for part in [&format!("default {value}"), "Too small", "Too large:"] {
+                assert!(comment.contains(part), "{name}: no {part:?} in {comment:?}");
+            }
+            comment.clear();
+            seen += 1;
+        } else {
+            comment.clear();
+        }
+    }
+    assert_eq!(seen, 22);
+}
+
+#[test]
 fn a_wrong_field_is_named_with_what_is_allowed() {
     for (from, to, expected) in [
         (

@@ -74,22 +74,7 @@ impl Node {
     pub async fn start(config: &Config, sockets: Sockets) -> Result<Self, NodeError> {
         let topology = config.topology.clone();
         let keyspaces = Arc::new(Keyspaces::new(&topology.table));
-        let options = RawStoreOptions {
-            page_cache_bytes: config.limits.log_cache_bytes,
-            disk_reserve_bytes: config.limits.disk_reserve_bytes,
-            commit_phases: match config.commit {
-                RawCommit::OnePhase => CommitPhases::One,
-                RawCommit::TwoPhase => CommitPhases::Two,
-            },
-            ..RawStoreOptions::default()
-        };
-        let options = StoreOptions::new(options)?;
-        let limits = engine_limits(&config.limits, &config.timing)?;
-        let timing = Timing::new(RawTiming {
-            election_ticks_min: config.timing.election_ticks_min,
-            election_ticks_max: config.timing.election_ticks_max,
-            heartbeat_ticks: config.timing.heartbeat_ticks,
-        })?;
+        let Settings { store: options, limits, timing } = Settings::new(config)?;
         let identity = Identity { cluster: topology.cluster.clone(), node: topology.me };
         let (store, restored) = open_store(&config.data_dir, identity, options).await?;
         let peers = config.peers.iter().map(|(node, peer)| (*node, peer.to_string())).collect();
@@ -167,6 +152,42 @@ impl Node {
         self.sweep.abort();
         self.listener.stop().await;
         self.engine.shutdown().await
+    }
+}
+
+/// What the operator set, in the terms of the parts.
+#[derive(Debug)]
+pub struct Settings {
+    store: StoreOptions,
+    limits: EngineLimits,
+    timing: Timing,
+}
+
+impl Settings {
+    /// Hands each part what concerns it; opens and starts nothing.
+    ///
+    /// # Errors
+    /// A part says that its limits or times do not fit together; the operator corrects the file.
+    pub fn new(config: &Config) -> Result<Self, NodeError> {
+        let options = RawStoreOptions {
+            page_cache_bytes: config.limits.log_cache_bytes,
+            disk_reserve_bytes: config.limits.disk_reserve_bytes,
+            commit_phases: match config.commit {
+                RawCommit::OnePhase => CommitPhases::One,
+                RawCommit::TwoPhase => CommitPhases::Two,
+            },
+            ..RawStoreOptions::default()
+        };
+        let timing = RawTiming {
+            election_ticks_min: config.timing.election_ticks_min,
+            election_ticks_max: config.timing.election_ticks_max,
+            heartbeat_ticks: config.timing.heartbeat_ticks,
+        };
+        Ok(Self {
+            store: StoreOptions::new(options)?,
+            limits: engine_limits(&config.limits, &config.timing)?,
+            timing: Timing::new(timing)?,
+        })
     }
 }
 
