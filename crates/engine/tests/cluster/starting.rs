@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use engine::{GroupSpec, OpenError, StartError, StateMachine};
+use bytes::Bytes;
+use engine::{
+    GroupSpec, OpenError, ProposeError, StartError, StateMachine, TransferError, TransferRefusal,
+};
 use storage_redb::sim_disk::SimDisk;
 use tokio::runtime::Handle;
 use types::{GroupId, LogIndex, NodeId};
 
-use crate::support::{Cluster, Journal, JournalGroup, builder, open, table, until};
+use crate::support::{Cluster, Journal, JournalGroup, builder, open, soon, table, until};
 
 const ONE: NodeId = NodeId(1);
 
@@ -109,4 +112,21 @@ async fn founding_waits_for_all_founders() {
     assert!(cluster.node(ONE).engine().group_statuses().await.is_empty());
     cluster.run(NodeId(3)).unwrap();
     cluster.await_leaders().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_is_yet_to_be_founded_is_known_and_has_no_leader() {
+    let mut cluster = Cluster::idle(3, 2);
+    cluster.run(ONE).unwrap();
+    let engine = cluster.node(ONE).engine();
+    let refused = |reason| Err(TransferError::Refused(reason));
+    let (group, unknown) = (GroupId(2), GroupId(9));
+    let moved = soon("an answer", engine.transfer_leader(group, NodeId(2))).await;
+    assert_eq!(moved, refused(TransferRefusal::NotLeader { leader: None }));
+    let moved = soon("an answer", engine.transfer_leader(unknown, NodeId(2))).await;
+    assert_eq!(moved, refused(TransferRefusal::UnknownGroup { group: unknown }));
+    let written = soon("an answer", engine.propose_to_group(group, Bytes::new())).await;
+    assert_eq!(written, Err(ProposeError::NoLeader));
+    let written = soon("an answer", engine.propose_to_group(unknown, Bytes::new())).await;
+    assert_eq!(written, Err(ProposeError::UnknownGroup { group: unknown }));
 }
