@@ -28,6 +28,8 @@ use redb::{
 };
 
 use crate::options::{CommitPhases, RawStoreOptions};
+use crate::room::Room;
+use crate::space::is_full;
 
 /// An open database.
 #[derive(Debug)]
@@ -76,15 +78,16 @@ enum Operation {
 
 impl Database {
     /// Opens what the backend holds, or makes a database if it is empty. Nothing is written before
-    /// [`Database::release`].
+    /// [`Database::release`]. With a room, a write that finds none has its reserve.
     pub(crate) fn open(
         backend: impl StorageBackend,
         options: &RawStoreOptions,
+        room: Option<Arc<dyn Room>>,
     ) -> Result<Self, DatabaseError> {
         let gate =
             Gate { phase: AtomicU8::new(HELD), held: Mutex::default(), failure: OnceLock::new() };
         let gate = Arc::new(gate);
-        let backend = CrashOnly { backend, gate: Arc::clone(&gate) };
+        let backend = CrashOnly { backend, gate: Arc::clone(&gate), room };
         let mut builder = Builder::new();
         builder.set_cache_size(options.page_cache_bytes);
         let redb = guarded(|| builder.create_with_backend(backend))?;
@@ -161,6 +164,8 @@ pub(crate) fn guarded<T, E: From<StorageError>>(
 struct CrashOnly<B> {
     backend: B,
     gate: Arc<Gate>,
+    /// Who has a reserve; none if nobody.
+    room: Option<Arc<dyn Room>>,
 }
 
 impl<B: StorageBackend> CrashOnly<B> {
@@ -212,10 +217,25 @@ impl<B: StorageBackend> CrashOnly<B> {
 
     fn perform(&self, operation: &Operation) -> Result<(), io::Error> {
         self.note(match operation {
-            Operation::Write { offset, bytes } => self.backend.write(*offset, bytes),
-            Operation::SetLen(len) => self.backend.set_len(*len),
+            Operation::Write { offset, bytes } => {
+                self.with_reserve(|| self.backend.write(*offset, bytes))
+            }
+            Operation::SetLen(len) => self.with_reserve(|| self.backend.set_len(*len)),
             Operation::Sync => self.backend.sync_data(),
         })
+    }
+
+    /// Does an operation once more with the reserve given up, if it found no room: others may take
+    /// what was there when a commit asked. Not for syncs: of one that failed nobody knows what it
+    /// wrote, and the next one forgets it.
+    fn with_reserve(&self, operate: impl Fn() -> io::Result<()>) -> io::Result<()> {
+        match (operate(), &self.room) {
+            (Err(error), Some(room)) if is_full(&error) => {
+                room.give_up_reserve()?;
+                operate()
+            }
+            (outcome, _) => outcome,
+        }
     }
 
     /// Reads from the backend what is there, and puts on it what was held back.
@@ -272,7 +292,7 @@ impl<B: StorageBackend> StorageBackend for CrashOnly<B> {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         if self.gate.phase.load(Ordering::Acquire) == OPEN {
-            return self.note(self.backend.write(offset, data));
+            return self.note(self.with_reserve(|| self.backend.write(offset, data)));
         }
         self.pass(Operation::Write { offset, bytes: data.to_vec() })
     }
@@ -326,12 +346,30 @@ fn overlay(out: &mut [u8], offset: u64, bytes: &[u8], at: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::room::Disk;
     use crate::sim_disk::SimDisk;
 
     fn open_gate(disk: &SimDisk) -> CrashOnly<SimDisk> {
         let gate =
             Gate { phase: AtomicU8::new(OPEN), held: Mutex::default(), failure: OnceLock::new() };
-        CrashOnly { backend: disk.clone(), gate: Arc::new(gate) }
+        CrashOnly { backend: disk.clone(), gate: Arc::new(gate), room: disk.room() }
+    }
+
+    #[test]
+    fn what_finds_its_room_taken_by_others_has_the_reserve() {
+        let disk = SimDisk::new();
+        let room = disk.room().unwrap();
+        room.make_reserve(4096).unwrap();
+        let gate = open_gate(&disk);
+        gate.set_len(512).unwrap();
+        disk.leave_free(0);
+        gate.set_len(1024).unwrap();
+        gate.write(512, &[1; 512]).unwrap();
+        gate.sync_data().unwrap();
+        assert_eq!(room.look().unwrap().reserve_bytes, 0);
+        let error = gate.write(1024, &[1; 8192]).unwrap_err();
+        assert!(is_full(&error), "{error}");
+        assert!(gate.write(0, b"no").is_err());
     }
 
     #[test]

@@ -44,11 +44,11 @@ impl Store {
         let is_new = !folder.has_log()?;
         let opener = Opener { path: folder.log_path(), identity, options, is_new };
         if is_new {
-            let mut space = opener.space(Some(Box::new(FolderRoom::new(folder.path(), None))))?;
+            let mut space = opener.space(Some(Arc::new(FolderRoom::new(folder.path(), None))))?;
             opener.find_room_to_create(&mut space)?;
             folder.create_log(|path| {
                 let backend = file_backend(path, create_file(path)?)?;
-                let database = Database::open(backend, options.raw())
+                let database = Database::open(backend, options.raw(), space.room())
                     .map_err(|error| database_error(path, error))?;
                 create(&database, path, identity)
             })?;
@@ -57,7 +57,7 @@ impl Store {
         let own = log.try_clone().map_err(|source| opener.unreadable("open", source))?;
         let room = FolderRoom::new(folder.path(), Some(own));
         let backend = file_backend(&opener.path, log)?;
-        let space = opener.space(Some(Box::new(room)))?;
+        let space = opener.space(Some(Arc::new(room)))?;
         opener.open(backend, space, Some(folder))
     }
 
@@ -109,7 +109,7 @@ impl Opener<'_> {
         if is_empty && folder.is_some() {
             return Err(self.damaged("the file is empty".into()));
         }
-        let database = Database::open(backend, self.options.raw())
+        let database = Database::open(backend, self.options.raw(), space.room())
             .map_err(|error| database_error(&self.path, error))?;
         if is_empty {
             self.find_room_to_create(&mut space)?;
@@ -154,7 +154,7 @@ impl Opener<'_> {
         Ok(())
     }
 
-    fn space(&self, room: Option<Box<dyn Room>>) -> Result<Space, OpenError> {
+    fn space(&self, room: Option<Arc<dyn Room>>) -> Result<Space, OpenError> {
         Space::new(room, self.options.raw().disk_reserve_bytes)
             .map_err(|source| self.unreadable(ASKING, source))
     }

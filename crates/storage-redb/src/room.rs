@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::StorageBackend;
 
@@ -27,13 +28,13 @@ pub trait Disk: StorageBackend {
     }
 
     /// Who knows about the room; none if nobody does: then a full disk is met as a failed write.
-    fn room(&self) -> Option<Box<dyn Room>> {
+    fn room(&self) -> Option<Arc<dyn Room>> {
         None
     }
 }
 
 /// Somebody who knows how much room a store's disk has, and keeps the reserve on it.
-pub trait Room: fmt::Debug + Send {
+pub trait Room: fmt::Debug + Send + Sync {
     /// Looks how much room there is.
     ///
     /// # Errors

@@ -25,6 +25,7 @@
 //! against all advice can still be released.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::room::{Found, Room};
 
@@ -63,7 +64,7 @@ const UNKNOWN: DiskSpace = DiskSpace {
 #[derive(Debug)]
 pub(crate) struct Space {
     /// None if it is not asked for.
-    room: Option<Box<dyn Room>>,
+    room: Option<Arc<dyn Room>>,
     /// How large the reserve is to be.
     reserve_bytes: u64,
     last: DiskSpace,
@@ -96,7 +97,7 @@ impl From<io::Error> for Shortage {
 
 impl Space {
     /// Watches that room. If the reserve is to have no bytes, it is removed and nobody watches.
-    pub(crate) fn new(room: Option<Box<dyn Room>>, reserve_bytes: u64) -> io::Result<Self> {
+    pub(crate) fn new(room: Option<Arc<dyn Room>>, reserve_bytes: u64) -> io::Result<Self> {
         if reserve_bytes == 0
             && let Some(room) = &room
             && room.look()?.reserve_bytes > 0
@@ -106,6 +107,11 @@ impl Space {
         let room = room.filter(|_| reserve_bytes > 0);
         let last = DiskSpace { is_low: room.is_some(), ..UNKNOWN };
         Ok(Self { room, reserve_bytes, last })
+    }
+
+    /// The room that is watched; none if nobody watches.
+    pub(crate) fn room(&self) -> Option<Arc<dyn Room>> {
+        self.room.clone()
     }
 
     /// What the last look found.
@@ -273,7 +279,8 @@ const RESERVE_EXCESS_MAX: u64 = 1 << 20;
 /// How much longer redb makes the file at once.
 const GROWTH_BYTES_MAX: u64 = 4 << 30;
 
-fn is_full(error: &io::Error) -> bool {
+/// Whether an operation found no room.
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

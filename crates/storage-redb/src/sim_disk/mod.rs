@@ -403,8 +403,8 @@ impl Disk for SimDisk {
         Ok(())
     }
 
-    fn room(&self) -> Option<Box<dyn Room>> {
-        Some(Box::new(self.clone()))
+    fn room(&self) -> Option<Arc<dyn Room>> {
+        Some(Arc::new(self.clone()))
     }
 }
 
