@@ -182,10 +182,7 @@ async fn where_no_disk_has_room_leaders_stay_and_serve_reads() {
     }
     // What a node still had to write would find no room, and its votes would wait behind it.
     cluster.await_equal().await;
-    cluster.nodes.iter().for_each(|node| node.disk.leave_free(0));
-    for node in &cluster.nodes {
-        until("the node to notice", || is_full(node.engine())).await;
-    }
+    cluster.fill_disks().await;
     until("all to know of all", || {
         cluster.nodes.iter().all(|node| node.engine().status().peers_low.len() == 2)
     })

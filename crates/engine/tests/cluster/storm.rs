@@ -105,10 +105,7 @@ async fn strike(cluster: &mut Cluster, shared: &Shared, round: u64) {
             cluster.node(victim).disk.unlimit();
         }
         4 => {
-            cluster.nodes.iter().for_each(|node| node.disk.leave_free(0));
-            let is_full =
-                |node: &Node| matches!(node.engine().status().health, Health::DiskFull { .. });
-            until("full disks", || cluster.nodes.iter().all(is_full)).await;
+            cluster.fill_disks().await;
             cluster.nodes.iter().for_each(|node| node.disk.unlimit());
         }
         _ => {

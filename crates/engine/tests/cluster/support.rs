@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::{
-    Applied, ApplyEntries, Engine, EngineBuilder, EngineLimits, Group, GroupSpec, OpenError,
-    ProposeError, RoleChange, RoutingTable, StartError, StateMachine,
+    Applied, ApplyEntries, Engine, EngineBuilder, EngineLimits, Group, GroupSpec, Health,
+    OpenError, ProposeError, RoleChange, RoutingTable, StartError, StateMachine,
 };
 use parking_lot::{Condvar, Mutex};
 use raft_core::{RawTiming, Timing};
@@ -387,5 +387,17 @@ impl Cluster {
             })
         })
         .await;
+    }
+    /// Fills every disk, and waits until all nodes know at once. A log that gets shorter makes room
+    /// by itself, which is taken from it again.
+    pub(crate) async fn fill_disks(&self) {
+        let is_full = |node: &Node| {
+            let is_full = matches!(node.engine().status().health, Health::DiskFull { .. });
+            if !is_full {
+                node.disk.leave_free(0);
+            }
+            is_full
+        };
+        until("full disks", || self.nodes.iter().filter(|node| !is_full(node)).count() == 0).await;
     }
 }
