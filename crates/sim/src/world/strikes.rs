@@ -1,6 +1,6 @@
 //! The faults that strike from time to time, what they do, and when that is over.
 
-use types::GroupId;
+use types::{GroupId, NodeId};
 
 use super::World;
 use crate::breach::Held;
@@ -274,13 +274,17 @@ impl World<'_> {
         self.plan_event(50_000, Event::Start { node });
     }
 
-    /// Whether every group keeps a quorum without this node and those that are gone already.
+    /// Whether every group keeps a quorum without this node and those that are gone already, and none
+    /// still waits for it to be founded: who never met a founder waits for him for ever.
     pub(super) fn may_lose(&self, node: u64) -> bool {
         let is_gone = |other: u64| other == node || self.node_ref(other).is_out;
         self.routing.groups().all(|group| {
             let replicas = self.routing.replicas_of(group);
-            let left = replicas.iter().filter(|replica| !is_gone(replica.0)).count();
-            left * 2 > replicas.len()
+            let mut left = replicas.iter().filter(|replica| !is_gone(replica.0));
+            let is_founded =
+                |replica: &NodeId| self.node_ref(replica.0).disk.image.group(group).is_some();
+            left.clone().count() * 2 > replicas.len()
+                && (!replicas.contains(&NodeId(node)) || left.all(is_founded))
         }) && !self.node_ref(node).is_out
     }
 
