@@ -49,6 +49,9 @@ pub enum Class {
     Kill,
     /// A process stands still, with its clock's ticks.
     Pause,
+    /// A leader stands still until another may have been elected, and hears what was answered to it
+    /// before about when it goes on.
+    Absence,
     /// A process dies again and again, soon after each start.
     Storm,
     /// Whoever begins to lead soon falls: he dies, stands still, or reaches but a minority.
@@ -91,7 +94,7 @@ pub enum Class {
 
 impl Class {
     /// The whole menu.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::Loss,
         Self::Repeat,
         Self::Reorder,
@@ -114,6 +117,7 @@ impl Class {
         Self::Blackout,
         Self::Kill,
         Self::Pause,
+        Self::Absence,
         Self::Storm,
         Self::Coup,
         Self::Slow,

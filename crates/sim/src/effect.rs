@@ -62,6 +62,8 @@ pub enum Effect {
     TicksLast,
     /// Bursts with the disk last.
     DiskLast,
+    /// Leaders that heard old answers while another led.
+    HeardLate,
     /// Starts within a second of the last.
     Storms,
     /// Leaders that fell soon after they began to lead.
@@ -212,7 +214,7 @@ impl Coverage {
 pub const FAULT_EFFECTS: usize = Effect::RetriesServed as usize;
 
 /// The menu of effects, in the order in which they are declared.
-const EFFECTS: [(Effect, &str); 78] = [
+const EFFECTS: [(Effect, &str); 79] = [
     (Effect::FramesLost, "frames lost"),
     (Effect::FramesRepeated, "frames that arrived twice"),
     (Effect::FramesOvertaken, "frames overtaken by a later one"),
@@ -242,6 +244,7 @@ const EFFECTS: [(Effect, &str); 78] = [
     (Effect::TicksFirst, "bursts with all ticks first"),
     (Effect::TicksLast, "bursts with all ticks last"),
     (Effect::DiskLast, "bursts with the disk last"),
+    (Effect::HeardLate, "leaders that heard old answers while another led"),
     (Effect::Storms, "starts within a second of the last"),
     (Effect::Falls, "leaders that fell as soon as they led"),
     (Effect::SlowTurns, "turns that took long"),

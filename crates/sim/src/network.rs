@@ -195,18 +195,18 @@ impl Network {
         }
     }
 
-    /// Frames of a node wait from here on.
-    pub(crate) fn clog(&mut self, node: u64) {
-        for to in 1..=self.nodes {
-            self.way(node, to).clogs += 1;
+    /// Frames of these ways wait from here on.
+    pub(crate) fn clog(&mut self, ways: &[(u64, u64)]) {
+        for (from, to) in ways {
+            self.way(*from, *to).clogs += 1;
         }
     }
 
-    /// Frames of a node flow again; those that waited come back to be sent.
-    pub(crate) fn unclog(&mut self, node: u64) -> Vec<Packet> {
+    /// Frames of these ways flow again; those that waited come back to be sent.
+    pub(crate) fn unclog(&mut self, ways: &[(u64, u64)]) -> Vec<Packet> {
         let mut freed = Vec::new();
-        for to in 1..=self.nodes {
-            let way = self.way(node, to);
+        for (from, to) in ways {
+            let way = self.way(*from, *to);
             way.clogs = way.clogs.saturating_sub(1);
             if way.clogs == 0 {
                 freed.append(&mut way.held);

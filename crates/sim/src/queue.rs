@@ -81,10 +81,14 @@ pub(crate) enum Relief {
     Uncut { ways: Ways },
     /// It is not over: these are cut too, for so many microseconds.
     Worsen { ways: Ways, effect: Effect, for_us: u64 },
-    /// It is not over: frames from this node wait too.
-    Clog { node: u64 },
-    /// Frames from a node flow again.
-    Unclog { node: u64 },
+    /// It is not over: frames of these ways wait too.
+    Clog { ways: Ways },
+    /// Frames of these ways flow again.
+    Unclog { ways: Ways },
+    /// It is not over: this node stands still too, for so many microseconds.
+    Stop { node: u64, for_us: u64 },
+    /// Frames of these ways, which were sent to an absent leader, reach it.
+    Hear { node: u64, ways: Ways },
     /// A way is as fast as before.
     Undelay { from: u64, to: u64 },
     /// A node's ticks come again.

@@ -1,4 +1,5 @@
-//! Ways that clog one after the other, nodes that must not lead, disks that are slow to read.
+//! Ways that clog one after the other, leaders that are absent, nodes that must not lead, disks that
+//! are slow to read.
 
 use multiraft::Input;
 use raft_core::Fitness;
@@ -7,6 +8,7 @@ use types::GroupId;
 use super::World;
 use crate::class::Class;
 use crate::effect::Effect;
+use crate::partition::Ways;
 use crate::queue::{Event, Relief};
 
 /// From when on a read counts as slow, in microseconds.
@@ -23,19 +25,51 @@ impl World<'_> {
         order.truncate(usize::try_from(count).expect("at most 7 nodes"));
         let step = for_us / (2 * count);
         for (place, node) in (0..).zip(order.clone()) {
-            self.plan_event(place * step, Event::Relief(Relief::Clog { node }));
+            let ways = self.ways_from(node);
+            self.plan_event(place * step, Event::Relief(Relief::Clog { ways }));
         }
         self.random_of(Class::Clog).shuffle(&mut order);
         for (place, node) in (0..).zip(order) {
-            self.plan_event(for_us / 2 + place * step, Event::Relief(Relief::Unclog { node }));
+            let ways = self.ways_from(node);
+            self.plan_event(for_us / 2 + place * step, Event::Relief(Relief::Unclog { ways }));
         }
     }
 
-    pub(super) fn unclog(&mut self, node: u64) {
-        for packet in self.network.unclog(node) {
+    fn ways_from(&self, node: u64) -> Ways {
+        (1..=self.plan.nodes).map(|to| (node, to)).collect()
+    }
+
+    pub(super) fn unclog(&mut self, ways: &[(u64, u64)]) {
+        for packet in self.network.unclog(ways) {
             self.count(Effect::ClogHeld);
             self.transmit(packet);
         }
+    }
+
+    /// A leader stands still for long, with answers to it on their way. When it goes on it believes
+    /// that it leads, and is asked as before; what it asked its followers then was long ago.
+    pub(super) fn absent(&mut self, node: u64) {
+        if !self.routing.groups().any(|group| self.leads(node, group)) {
+            return;
+        }
+        let ways: Ways = (1..=self.plan.nodes).map(|from| (from, node)).collect();
+        let random = self.random_of(Class::Absence);
+        let (sooner, for_us) = (random.within(0, 60_000), random.within(300_000, 3_000_000));
+        let heard = sooner + for_us + random.within(0, 60_000) - 30_000;
+        self.network.clog(&ways);
+        self.plan_event(sooner, Event::Relief(Relief::Stop { node, for_us }));
+        self.plan_event(heard, Event::Relief(Relief::Hear { node, ways }));
+    }
+
+    /// What was sent to an absent leader reaches it.
+    pub(super) fn hear(&mut self, node: u64, ways: &[(u64, u64)]) {
+        for group in self.routing.groups() {
+            let mut others = (1..=self.plan.nodes).filter(|other| *other != node);
+            if self.leads(node, group) && others.any(|other| self.leads(other, group)) {
+                self.count(Effect::HeardLate);
+            }
+        }
+        self.unclog(ways);
     }
 
     /// A node must not lead for a while.

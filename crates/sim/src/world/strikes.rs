@@ -35,9 +35,13 @@ const fn gap_us(class: Class) -> Option<(u64, u64)> {
         }
         Class::OneWayCut | Class::FullCut | Class::Clog => Some((SECOND, 8 * SECOND)),
         Class::Transfer => Some((50_000, 2 * SECOND)),
-        Class::Crash | Class::Kill | Class::Pause | Class::Stall | Class::Starve | Class::Unfit => {
-            Some((SECOND / 2, 8 * SECOND))
-        }
+        Class::Absence
+        | Class::Crash
+        | Class::Kill
+        | Class::Pause
+        | Class::Stall
+        | Class::Starve
+        | Class::Unfit => Some((SECOND / 2, 8 * SECOND)),
         Class::RingCut
         | Class::HubCut
         | Class::ConstrainedCut
@@ -92,6 +96,7 @@ impl World<'_> {
             Class::Kill => self.kill(one, for_us),
             Class::Storm => self.storm(one),
             Class::Pause => self.stop(one, for_us),
+            Class::Absence => self.absent(one),
             Class::Slow => self.slow(one, for_us),
             Class::Unfit => self.doubt_fitness(one, for_us),
             Class::Wipe => self.wipe(one),
@@ -126,8 +131,10 @@ impl World<'_> {
         match relief {
             Relief::Uncut { ways } => self.network.uncut(&ways),
             Relief::Worsen { ways, effect, for_us } => self.sever(ways, effect, for_us),
-            Relief::Clog { node } => self.network.clog(node),
-            Relief::Unclog { node } => self.unclog(node),
+            Relief::Clog { ways } => self.network.clog(&ways),
+            Relief::Unclog { ways } => self.unclog(&ways),
+            Relief::Stop { node, for_us } => self.stop(node, for_us),
+            Relief::Hear { node, ways } => self.hear(node, &ways),
             Relief::Undelay { from, to } => self.network.delay(from, to, 0),
             Relief::Feed { node } => self.node(node).clock.is_starved = false,
             Relief::Quicken { node } => self.node(node).turn_us = 0,
