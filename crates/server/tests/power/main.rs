@@ -39,7 +39,11 @@ struct Power<'a> {
     cuts: Vec<Lost>,
 }
 
-impl Power<'_> {
+impl<'a> Power<'a> {
+    fn of(cluster: &'a mut Cluster, disks: &'a [Disk; NODES], crowd: &'a Crowd, seed: u64) -> Self {
+        Self { cluster, disks, crowd, random: Random::new(!seed), cuts: Vec::new() }
+    }
+
     /// Cuts the power of one node, of two or of all, and now and then again while they recover.
     fn fail_often(&mut self) {
         self.crowd.expect_progress("the start");
@@ -96,9 +100,8 @@ fn what_was_acknowledged_survives_power_cuts_of_processes() {
     let seed = seed("POWER_SEED", "power");
     let (mut cluster, disks) = cluster_over_disks();
     let crowd = Crowd::new();
-    let (addresses, random) = (cluster.addresses(), Random::new(!seed));
-    let (disks, cuts) = (&disks, Vec::new());
-    let mut power = Power { cluster: &mut cluster, disks, crowd: &crowd, random, cuts };
+    let addresses = cluster.addresses();
+    let mut power = Power::of(&mut cluster, &disks, &crowd, seed);
     let history = crowd.ask_while(addresses, seed, || power.fail_often());
     let cuts = power.cuts;
     let with_loss = cuts.iter().filter(|lost| lost.sectors > 0).count();
@@ -113,9 +116,8 @@ fn disks_that_lie_about_their_syncs_are_found_out() {
     let seed = seed("POWER_SEED", "power");
     let (mut cluster, disks) = cluster_over_disks();
     let crowd = Crowd::new();
-    let (addresses, random) = (cluster.addresses(), Random::new(!seed));
-    let (disks, cuts) = (&disks, Vec::new());
-    let mut power = Power { cluster: &mut cluster, disks, crowd: &crowd, random, cuts };
+    let addresses = cluster.addresses();
+    let mut power = Power::of(&mut cluster, &disks, &crowd, seed);
     let history = crowd.ask_while(addresses, seed, || {
         crowd.expect_progress("the start");
         disks.iter().for_each(Disk::begin_to_lie);
