@@ -7,7 +7,7 @@
 //! - [`house`]: the crates, who may import whom, and what is allowed where.
 //! - [`manifests`]: rules about `Cargo.toml` files.
 //! - [`sources`]: rules about the lines of files.
-//! - [`papers`]: rules about ARCHITECTURE.md.
+//! - [`papers`]: rules about ARCHITECTURE.md and README.md.
 //! - [`repository`]: reads the files.
 
 pub mod house;

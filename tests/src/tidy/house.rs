@@ -101,11 +101,17 @@ pub const MEMBERS: &[Member] = &[
         test_imports: &["sim"],
         kind: Kind::Free,
     },
+    Member {
+        name: "examples",
+        imports: &["types", "raft-core", "routing", "multiraft", "storage-redb", "engine"],
+        test_imports: &[],
+        kind: Kind::Free,
+    },
     Member { name: "tests", imports: EVERYTHING, test_imports: &[], kind: Kind::Free },
     Member { name: "benches", imports: EVERYTHING, test_imports: &[], kind: Kind::Free },
 ];
 
-/// All crates; nobody imports `tests` and `benches`.
+/// All crates; nobody imports `examples`, `tests` and `benches`.
 const EVERYTHING: &[&str] = &[
     "types",
     "raft-core",
@@ -140,7 +146,7 @@ pub fn member_of(path: &str) -> Option<&str> {
     let (first, rest) = path.split_once('/')?;
     match first {
         "crates" => rest.split('/').next(),
-        "tests" | "benches" => Some(first),
+        "examples" | "tests" | "benches" => Some(first),
         _ => None,
     }
 }
