@@ -137,6 +137,16 @@ fn every_crate_has_its_invariant_in_the_architecture() {
 }
 
 #[test]
+fn the_code_of_the_readme_is_that_of_the_examples() {
+    let files = files();
+    let readme = files.iter().find(|file| file.path == "README.md").expect("README.md is there");
+    let examples: Vec<&File> =
+        files.iter().filter(|file| file.path.starts_with("examples/")).collect();
+    assert!(readme.text.contains("\n```rust\n"), "the README shows code");
+    assert_holds(papers::quotes(readme, &examples).into_iter());
+}
+
+#[test]
 fn every_source_file_belongs_to_a_member() {
     check_files(|file| {
         let is_source = file.path.ends_with(".rs");
