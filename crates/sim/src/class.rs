@@ -49,8 +49,8 @@ pub enum Class {
     Kill,
     /// A process stands still, with its clock's ticks.
     Pause,
-    /// A leader stands still until another may have been elected, and hears what was answered to it
-    /// before about when it goes on.
+    /// A leader stands still until another may have been elected; about when it goes on it is asked,
+    /// and then hears what was answered to it before.
     Absence,
     /// A process dies again and again, soon after each start.
     Storm,

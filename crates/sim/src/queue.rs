@@ -87,7 +87,9 @@ pub(crate) enum Relief {
     Unclog { ways: Ways },
     /// It is not over: this node stands still too, for so many microseconds.
     Stop { node: u64, for_us: u64 },
-    /// Frames of these ways, which were sent to an absent leader, reach it.
+    /// It is not over: others that lead what this absent leader led are asked.
+    Supplant { node: u64 },
+    /// This absent leader is asked, and frames of these ways, which were sent to it, reach it.
     Hear { node: u64, ways: Ways },
     /// A way is as fast as before.
     Undelay { from: u64, to: u64 },

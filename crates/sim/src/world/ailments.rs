@@ -7,6 +7,7 @@ use types::GroupId;
 
 use super::World;
 use crate::class::Class;
+use crate::client::{Kind, Wish};
 use crate::effect::Effect;
 use crate::partition::Ways;
 use crate::queue::{Event, Relief};
@@ -46,30 +47,55 @@ impl World<'_> {
         }
     }
 
-    /// A leader stands still for long, with answers to it on their way. When it goes on it believes
-    /// that it leads, and is asked as before; what it asked its followers then was long ago.
-    pub(super) fn absent(&mut self, node: u64) {
-        if !self.routing.groups().any(|group| self.leads(node, group)) {
-            return;
-        }
-        let ways: Ways = (1..=self.plan.nodes).map(|from| (from, node)).collect();
+    /// A leader stands still for long, with answers to it on their way: the first one from node `one`
+    /// on that leads. When it goes on it believes that it leads, and is asked before it hears anything;
+    /// what it asked its followers then was long ago.
+    pub(super) fn absent(&mut self, one: u64) {
+        let nodes = self.plan.nodes;
+        let mut around = (one..one + nodes).map(|place| (place - 1) % nodes + 1);
+        let leads = |node: &u64| self.routing.groups().any(|group| self.leads(*node, group));
+        let Some(node) = around.find(leads) else { return };
+        let ways: Ways = (1..=nodes).map(|from| (from, node)).collect();
         let random = self.random_of(Class::Absence);
         let (sooner, for_us) = (random.within(0, 60_000), random.within(300_000, 3_000_000));
         let heard = sooner + for_us + random.within(0, 60_000) - 30_000;
+        let supplanted = heard - random.within(20_000, 200_000);
         self.network.clog(&ways);
+        // What is answered to this read is what it hears late.
+        self.ask_about(node, node, Kind::Read);
         self.plan_event(sooner, Event::Relief(Relief::Stop { node, for_us }));
+        self.plan_event(supplanted, Event::Relief(Relief::Supplant { node }));
         self.plan_event(heard, Event::Relief(Relief::Hear { node, ways }));
     }
 
-    /// What was sent to an absent leader reaches it.
-    pub(super) fn hear(&mut self, node: u64, ways: &[(u64, u64)]) {
+    /// Others may lead what an absent leader led: they are told of something that it does not know.
+    /// Clients alone would find them too seldom, as most ask the absent one and wait.
+    pub(super) fn supplant(&mut self, node: u64) {
+        for other in (1..=self.plan.nodes).filter(|other| *other != node) {
+            self.ask_about(node, other, Kind::Write);
+        }
+    }
+
+    /// Somebody asks `asked` about each group that both it and `node` believe to lead.
+    fn ask_about(&mut self, node: u64, asked: u64, kind: Kind) {
+        for group in self.routing.groups() {
+            if self.leads(node, group) && self.leads(asked, group) {
+                self.attempt(Wish { number: 0, group, key: 0, kind }, 0, Some(asked));
+            }
+        }
+    }
+
+    /// An absent leader is asked, and what was sent to it reaches it about then.
+    pub(super) fn hear(&mut self, node: u64, ways: Ways) {
         for group in self.routing.groups() {
             let mut others = (1..=self.plan.nodes).filter(|other| *other != node);
             if self.leads(node, group) && others.any(|other| self.leads(other, group)) {
                 self.count(Effect::HeardLate);
             }
         }
-        self.unclog(ways);
+        self.ask_about(node, node, Kind::Read);
+        let after = self.random_of(Class::Absence).within(0, 3_000);
+        self.plan_event(after, Event::Relief(Relief::Unclog { ways }));
     }
 
     /// A node must not lead for a while.
