@@ -1,7 +1,8 @@
 //! The coordinator: mounts groups, moves time, gathers what all groups want done.
 //!
 //! Invariants: this node's store never changes, and a peer's store, once known, neither; the shared
-//! beat is as short as the shortest heartbeat interval of any group mounted here.
+//! beat is as short as the shortest heartbeat interval of any group mounted here, and answers wait for
+//! it only while the leaders of all groups mounted here have the patience for that.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -237,7 +238,11 @@ impl MultiRaft {
         is_new: bool,
         opening: Option<Opening>,
     ) {
-        self.beat_ticks = self.beat_ticks.min(self.settings.timing.heartbeat_ticks());
+        let timing = self.settings.timing;
+        self.beat_ticks = self.beat_ticks.min(timing.heartbeat_ticks());
+        if !timing.answers_may_wait() {
+            self.outbox.answer_at_once();
+        }
         self.groups.insert(group, generation, node, is_new, opening);
     }
 

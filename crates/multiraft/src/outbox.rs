@@ -1,8 +1,9 @@
 //! What leaves for the other nodes: one frame per node and turn, one beat per node and interval.
 //!
 //! A heartbeat without a read round waits for the next beat, so that those of all groups travel
-//! together; its answer waits too, unless another frame goes there earlier. Everything else goes
-//! with the turn that caused it. In plain mode everything goes at once, each in a frame of its own.
+//! together; its answer waits too, unless another frame goes there earlier or a group's leader has no
+//! patience for that. Everything else goes with the turn that caused it. In plain mode everything
+//! goes at once, each in a frame of its own.
 //!
 //! Invariants: `peers` is sorted by node; the order of messages of one kind to one node is kept.
 
@@ -59,20 +60,27 @@ pub(crate) struct Outbox {
     peers: Vec<Peer>,
     limits: FrameLimits,
     plain: bool,
+    /// Whether answers to heartbeats wait for a beat.
+    answers_wait: bool,
 }
 
 impl Outbox {
     pub(crate) const fn new(limits: FrameLimits, plain: bool) -> Self {
-        Self { peers: Vec::new(), limits, plain }
+        Self { peers: Vec::new(), limits, plain, answers_wait: !plain }
+    }
+
+    /// From now on answers leave with the turn that gave them, those of all groups in one frame.
+    pub(crate) const fn answer_at_once(&mut self) {
+        self.answers_wait = false;
     }
 
     /// Takes a message to `node`; it leaves with one of the next flushes.
     pub(crate) fn put(&mut self, node: NodeId, envelope: Envelope) {
-        let plain = self.plain;
+        let (plain, answers_wait) = (self.plain, self.answers_wait);
         let peer = self.peer(node);
         let queue = match Kind::of(&envelope) {
             Kind::Heartbeat if !plain => &mut peer.heartbeats,
-            Kind::Answer if !plain => &mut peer.answers,
+            Kind::Answer if answers_wait => &mut peer.answers,
             Kind::Heartbeat | Kind::Answer | Kind::Other => &mut peer.others,
         };
         queue.push(envelope);
@@ -198,6 +206,17 @@ mod tests {
         outbox.put(NodeId(2), answer(3));
         outbox.put(NodeId(2), round(4));
         assert_eq!(flushed(&mut outbox, false), [(2, false, [answer(3), round(4)].into())]);
+        assert_eq!(flushed(&mut outbox, true), [(2, true, [heartbeat(7)].into())]);
+    }
+
+    #[test]
+    fn answers_of_all_groups_leave_in_one_frame_at_once_where_they_cannot_wait() {
+        let mut outbox = Outbox::new(FrameLimits::default(), false);
+        outbox.answer_at_once();
+        outbox.put(NodeId(2), heartbeat(7));
+        outbox.put(NodeId(2), answer(3));
+        outbox.put(NodeId(2), answer(4));
+        assert_eq!(flushed(&mut outbox, false), [(2, true, [answer(3), answer(4)].into())]);
         assert_eq!(flushed(&mut outbox, true), [(2, true, [heartbeat(7)].into())]);
     }
 

@@ -86,6 +86,30 @@ fn three_idle_nodes_send_six_frames_per_interval_however_many_groups() {
 }
 
 #[test]
+fn answers_have_frames_of_their_own_only_where_leaders_have_no_patience() {
+    for (election_ticks, frames_per_interval) in [(8, 6), (7, 12), (4, 12)] {
+        let waits = |multi: MultiRaft| {
+            multi.with_election_timeout(election_ticks, 2 * election_ticks).unwrap()
+        };
+        let mut cluster = Cluster::new(3, 30, settings(1));
+        cluster.nodes.values_mut().for_each(|node| node.configure(waits));
+        let mut cluster = cluster.found_all();
+        cluster.elect_all();
+        for _ in 0..10 {
+            cluster.tick();
+        }
+        let before = (cluster.network.frames, cluster.network.beats);
+        for _ in 0..20 {
+            cluster.tick();
+        }
+        let after = (cluster.network.frames, cluster.network.beats);
+        let sent = (after.0 - before.0, after.1 - before.1);
+        let expected = 10 * frames_per_interval;
+        assert_eq!(sent, (expected, expected), "{election_ticks} ticks");
+    }
+}
+
+#[test]
 fn a_turn_sends_one_frame_per_node_for_all_groups() {
     let mut cluster = Cluster::new(3, 30, settings(1)).found_all();
     cluster.elect_all();

@@ -6,9 +6,9 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RawTiming {
     /// The shortest time without a leader after which a follower asks for votes. Ticks, default 10.
-    /// Too small: elections while the leader lives. A heartbeat and an answer that waits for the next
-    /// beat take twice the heartbeat interval and a tick; clocks a fifth too fast and too slow, half
-    /// an interval more. Too large: long gaps when it dies.
+    /// Too small: elections while the leader lives. At the smallest legal one, a single lost heartbeat
+    /// deposes it; below three heartbeat intervals and two ticks, answers to heartbeats cost
+    /// frames of their own. Too large: long gaps when it dies.
     pub election_ticks_min: u64,
     /// The longest such time, inclusive. Ticks, default 20. Too close to the minimum: split votes.
     pub election_ticks_max: u64,
@@ -119,6 +119,17 @@ impl Timing {
         self.raw.election_ticks_min
     }
 
+    /// Whether an answer to a heartbeat may wait for the next beat of whoever gives it.
+    ///
+    /// Between two answers that wait there are up to two heartbeat intervals, of the leader and of
+    /// whoever answers; half an interval more where their clocks are a fifth too fast and too slow;
+    /// and up to two ticks of counting and of the way. A leader of less patience would hear them too
+    /// late for ever, and never stay where its quorum is everybody there is.
+    pub const fn answers_may_wait(&self) -> bool {
+        let heartbeat_ticks = self.raw.heartbeat_ticks;
+        self.check_quorum_ticks() >= heartbeat_ticks.saturating_mul(3).saturating_add(2)
+    }
+
     /// How long an append may go unanswered before it is sent again, in ticks: half an election
     /// timeout, so that a lost one is repaired well before anybody doubts the leader.
     pub const fn retransmit_ticks(&self) -> u64 {
@@ -189,5 +200,17 @@ mod tests {
         assert_eq!(timing(9, 8, 2), Err(TimingError::ElectionReversed { min: 9, max: 8 }));
         let short = TimingError::ElectionTooShort { election_ticks_min: 3, allowed_min: 4 };
         assert_eq!(timing(3, 8, 2), Err(short));
+    }
+
+    #[test]
+    fn answers_wait_only_for_leaders_with_patience_for_three_intervals_and_two_ticks() {
+        let may_wait = |election_ticks_min, heartbeat_ticks| {
+            let election_ticks_max = 2 * election_ticks_min;
+            let raw = RawTiming { election_ticks_min, election_ticks_max, heartbeat_ticks };
+            Timing::new(raw).unwrap().answers_may_wait()
+        };
+        assert!(may_wait(8, 2) && !may_wait(7, 2) && !may_wait(4, 2));
+        assert!(may_wait(5, 1) && !may_wait(4, 1));
+        assert!(Timing::default().answers_may_wait());
     }
 }

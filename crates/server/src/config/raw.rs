@@ -84,7 +84,8 @@ pub struct RawTiming {
     /// How often a leader says that it lives, in ticks, 1 or more. Default 2.
     pub heartbeat_ticks: u64,
     /// The shortest time without a leader after which another is elected, in ticks, twice
-    /// `heartbeat_ticks` or more. Default 10. Too small: elections while the leader lives. Too
+    /// `heartbeat_ticks` or more. Default 10. Too small: elections while the leader lives; below
+    /// three times `heartbeat_ticks` and two, answers to heartbeats cost frames of their own. Too
     /// large: long gaps when it dies.
     pub election_ticks_min: u64,
     /// The longest such time, in ticks, `election_ticks_min` or more. Default 20. Too close to the
