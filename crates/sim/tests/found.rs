@@ -1,7 +1,7 @@
 //! Seeds that found something, each with what it was. What a seed draws changes with the simulator, so
 //! that a plan which is left as it was found says more than a seed alone.
 
-use sim::{Plan, run};
+use sim::{Class, Classes, Effect, NodeSet, Plan, run};
 
 #[test]
 fn a_machine_is_not_read_more_entries_than_it_has_room_for() {
@@ -9,5 +9,28 @@ fn a_machine_is_not_read_more_entries_than_it_has_room_for() {
     let found = [(2, 20_000), (12, 8_000)];
     for (seed, events_max) in found {
         run(Plan::draw(seed, events_max), None).unwrap_or_else(|violation| panic!("{violation}"));
+    }
+}
+
+#[test]
+fn nobody_is_deposed_without_a_fault_at_the_shortest_legal_election_timeout() {
+    // Answers to heartbeats waited for the next beat of whoever gave them, and came too late for a
+    // leader whose patience was two heartbeat intervals: both nodes led in turn, for ever.
+    let tight = Plan {
+        nodes: 2,
+        groups: 1,
+        replication_factor: 2,
+        faults: Classes::default().with(Class::Skew),
+        transit_us_max: 20_000,
+        plain: NodeSet::NONE,
+        election_ticks: 4,
+        operation_us: 100_000,
+        heals_quorum_only: false,
+        ..Plan::draw(0, 10_000)
+    };
+    for seed in 0..10 {
+        let outcome = run(Plan { seed, ..tight }, None);
+        let outcome = outcome.unwrap_or_else(|violation| panic!("{violation}"));
+        assert_eq!(outcome.coverage.of(Effect::Elections), 1, "seed {seed}");
     }
 }

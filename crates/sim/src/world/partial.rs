@@ -22,10 +22,10 @@ const PATIENCE_US: u64 = 10_000_000;
 const STEADY_US: u64 = 3_000_000;
 /// How long nothing happens before a partition, on every other seed.
 const QUIET_US: u64 = 2_000_000;
-/// The shortest election timeout of leaders that are never deposed without need. At twice the
-/// heartbeat interval, an answer that waits for the next beat may come too late: always, where the
-/// leader's clock is a fifth too fast and the other's a fifth too slow.
-const STEADY_TICKS_MIN: u64 = 10;
+/// The shortest election timeout of leaders that are never deposed without need. Below it, where a
+/// follower's clock is a fifth too fast and its leader's a fifth too slow, a promise may end before
+/// the next heartbeat comes.
+const STEADY_TICKS_MIN: u64 = 5;
 /// How often fresh questions are asked.
 const ASK_US: u64 = 100_000;
 /// How long a hub is kept from the leader before it is all that is left, at least and at most.
