@@ -11,6 +11,7 @@
 //! - [`config`]: what a node is told by its operator.
 //! - [`node`]: one node, running.
 //! - [`report`]: how a node and its groups are.
+//! - [`log`]: what is logged.
 //! - [`cli`]: what a human types.
 //!
 //! Invariant: every write is a Raft entry, acknowledged after it is durable on a majority and
@@ -21,6 +22,7 @@ pub mod command;
 pub mod config;
 pub mod data;
 pub mod front;
+pub mod log;
 pub mod node;
 pub mod report;
 pub mod resp;

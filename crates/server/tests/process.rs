@@ -7,6 +7,7 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use processes::program::{PROGRAM, Program};
 
@@ -34,9 +35,12 @@ fn client(port: u16, words: &[&str]) -> String {
 /// before the demo does: ports of the demo are numbers, not sockets.
 fn demo_port() -> u16 {
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    // Tests of this file run side by side: each asks for other ports.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
     let own = u16::try_from(std::process::id() % 2_000).unwrap();
-    (0..500)
-        .map(|attempt| 20_000 + (own + attempt * 7) % 10_000)
+    let first = NEXT.fetch_add(1_000, Ordering::Relaxed);
+    (0..140)
+        .map(|attempt| 20_000 + (own + first + attempt * 7) % 10_000)
         .find(|port| (0..3).all(|offset| is_free(port + offset) && is_free(port + 10_000 + offset)))
         .expect("some ports are free")
 }
@@ -102,6 +106,57 @@ fn one_node_alone_serves_all_slots() {
 }
 
 #[test]
+fn the_log_is_turned_up_and_down_while_the_node_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = demo_port() + 3;
+    let config = write_config(folder.path(), port);
+    let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
+    let args = ["serve", "--config", &config, "--log", "off"];
+    let node = start(&args, folder.path(), "serves clients");
+    assert_eq!(client(port, &["multiraft", "log"]), "was\noff\nnow\noff");
+    assert_eq!(
+        client(port, &["multiraft", "log", "INFO,engine=off"]),
+        "was\noff\nnow\ninfo,engine=off"
+    );
+    let output = run(&["client", "-p", &port.to_string(), "multiraft", "log", "loud"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stdout).unwrap();
+    assert!(error.starts_with("ERR 'loud' is no level: allowed is off, error, warn"), "{error}");
+    assert_eq!(client(port, &["multiraft", "log"]), "was\ninfo,engine=off\nnow\ninfo,engine=off");
+    assert_eq!(node.terminate().0, Some(0));
+    let heard = log();
+    assert!(heard.contains("changed was=off now=info,engine=off client="), "{heard}");
+    assert!(heard.contains("server::cli::run: stopping"), "{heard}");
+    std::fs::remove_file(folder.path().join("log")).unwrap();
+
+    let node = start(&["serve", "--config", &config], folder.path(), "serves clients");
+    assert_eq!(client(port, &["multiraft", "log", "warn"]), "was\ninfo\nnow\nwarn");
+    assert_eq!(node.terminate().0, Some(0));
+    assert!(!log().contains("stopping"), "{}", log());
+}
+
+#[test]
+fn a_cluster_that_is_watched_is_shown_again_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = demo_port() + 3;
+    let config = write_config(folder.path(), port);
+    let node = start(&["serve", "--config", &config], folder.path(), "serves clients");
+    let address = format!("127.0.0.1:{port}");
+    let args = ["status", "--watch", "--addr", &address];
+    let watch = Program::start(&args, &folder.path().join("watch"));
+    // What is printed is no terminal's, so that screens follow each other.
+    watch.wait_for("cluster alone: ok");
+    watch.wait_for("cluster alone: ok");
+    assert_eq!(node.terminate().0, Some(0));
+    watch.wait_for("cannot connect to");
+    watch.wait_for("cannot connect to");
+    let node = start(&["serve", "--config", &config], folder.path(), "serves clients");
+    watch.wait_for("cluster alone: ok");
+    drop(watch);
+    assert_eq!(node.terminate().0, Some(0));
+}
+
+#[test]
 fn what_is_typed_wrongly_ends_with_2_and_what_fails_with_1() {
     let code = |args: &[&str]| run(args).status.code();
     assert_eq!(code(&["--help"]), Some(0));
@@ -110,6 +165,7 @@ fn what_is_typed_wrongly_ends_with_2_and_what_fails_with_1() {
     assert_eq!(code(&["demo", "--port", "60000"]), Some(2));
     assert_eq!(code(&["client"]), Some(2));
     assert_eq!(code(&["client", "--log", "a=b=c", "ping"]), Some(2));
+    assert_eq!(code(&["client", "--log", "loud", "ping"]), Some(2));
     assert_eq!(code(&["serve", "--config", "/nowhere/node.toml"]), Some(1));
     // A port that nobody listens on: ours, closed.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();

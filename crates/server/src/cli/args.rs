@@ -20,7 +20,7 @@ pub struct Cli {
     /// How much is logged to stderr: off, error, warn, info, debug or trace
     ///
     /// By default `info` for serve and `warn` for the others. Parts may differ, as in
-    /// `info,engine=debug`.
+    /// `info,engine=debug`. `MULTIRAFT LOG` changes it while a node runs.
     #[arg(long, global = true, value_name = "LEVEL")]
     pub log: Option<String>,
     /// What to do.

@@ -19,11 +19,9 @@ pub mod serve;
 mod signals;
 pub mod status;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
 
@@ -35,16 +33,10 @@ pub fn main() -> ExitCode {
         Command::Demo(_) | Command::Client(_) | Command::Status(_) | Command::Config(_) => "warn",
     };
     let log = cli.log.as_deref().unwrap_or(default);
-    match EnvFilter::try_new(log) {
-        Ok(filter) => {
-            let log = tracing_subscriber::fmt().with_env_filter(filter);
-            let is_terminal = std::io::stderr().is_terminal();
-            log.with_ansi(is_terminal).with_writer(std::io::stderr).init();
-        }
+    match log.parse() {
+        Ok(filter) => crate::log::start(filter),
         Err(error) => {
-            eprintln!(
-                "multiraft: --log {log:?}: {error}; allowed is off, error, warn, info, debug or trace"
-            );
+            eprintln!("multiraft: --log {log:?}: {error}");
             return ExitCode::from(2);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::spec::{Command, Flags, Group, Keys, Survey, Transaction, Work};
 use crate::data::{bits, hash_walk, hashes, keys, strings};
-use crate::front::{clients, cluster, commands, info, talk};
+use crate::front::{clients, cluster, commands, info, operate, talk};
 
 const DENYOOM: Flags = Flags::DENYOOM;
 const FAST: Flags = Flags::FAST;
@@ -294,6 +294,8 @@ static MULTIRAFT: &[Command] = &[
         .docs(Group::Server, "7.0.0", "O(N) with the groups of the node.", "EXPLAIN group: what a group waits for, in sentences."),
     Command::talk("multiraft|help", 2, commands::help).flags(ALWAYS)
         .docs(Group::Server, "7.0.0", "O(1)", "Lists the subcommands."),
+    Command::talk("multiraft|log", -2, operate::log).flags(ADMIN.and(NO_MULTI))
+        .docs(Group::Server, "7.0.0", "O(1)", "LOG [filter]: what is logged, or from now on, as with --log: a level, or info,engine=debug."),
     Command::survey("multiraft|status", -2, Survey::Status).flags(ADMIN).tips(VARYING)
         .docs(Group::Server, "7.0.0", "O(N log N) with the groups of the node.", "STATUS [LIMIT count] [OFFSET count]: the node, the others and the groups as JSON, worst first."),
     Command::survey("multiraft|transfer", 4, Survey::Transfer).flags(ADMIN)

@@ -1,11 +1,12 @@
-//! Commands for operators: MULTIRAFT STATUS, EXPLAIN and TRANSFER.
+//! Commands for operators: MULTIRAFT STATUS, EXPLAIN, TRANSFER and LOG.
 
 use engine::{TransferError, TransferRefusal};
 use types::{GroupId, NodeId};
 
-use super::service::Service;
+use super::service::{Ask, Service};
 use crate::data::CommandError;
 use crate::data::error::quote;
+use crate::log::{self, LogFilter};
 use crate::report::look::{self, Look};
 use crate::resp::number::parse_integer;
 use crate::resp::{Args, Reply};
@@ -57,6 +58,31 @@ pub(crate) async fn transfer(service: &Service, args: Args<'_>) -> Reply {
     match service.replication.transfer(group, node).await {
         Ok(()) => Reply::OK,
         Err(error) => Reply::error(refusal(service, group, error)),
+    }
+}
+
+/// `MULTIRAFT LOG [filter]`: the filter of the process's log, before and after.
+pub(crate) fn log(ask: &mut Ask<'_>, args: Args<'_>) -> Reply {
+    let changed = match args.get(2) {
+        _ if args.len() > 3 => {
+            return CommandError::Arity { command: "multiraft|log".to_owned() }.into();
+        }
+        None => log::current().map(|now| (now.clone(), now)),
+        Some(text) => match String::from_utf8_lossy(text).parse::<LogFilter>() {
+            Ok(filter) => log::change(filter.clone()).map(|was| (was, filter)),
+            Err(error) => return Reply::error(format!("ERR {error}")),
+        },
+    };
+    match changed {
+        Ok((was, now)) => {
+            if was != now {
+                let client = ask.session.client.id;
+                tracing::info!(%was, %now, client, "the log's filter was changed");
+            }
+            let (was, now) = (Reply::text(was.to_string()), Reply::text(now.to_string()));
+            Reply::Map(vec![(Reply::text("was"), was), (Reply::text("now"), now)])
+        }
+        Err(error) => Reply::error(format!("ERR {error}")),
     }
 }
 
@@ -178,7 +204,7 @@ fn refusal(service: &Service, group: GroupId, error: TransferError) -> String {
 mod tests {
     use super::*;
     use crate::command::{Work, find};
-    use crate::front::fake::{ME, OTHER, service};
+    use crate::front::fake::{self, ME, OTHER, service};
     use crate::front::service::ClientLimits;
     use crate::front::survey;
     use crate::report::Report;
@@ -187,10 +213,16 @@ mod tests {
     async fn ask(service: &Service, line: &str) -> Reply {
         let words: Vec<&str> = line.split(' ').collect();
         let request = Request::of(&words);
-        let Work::Survey(survey) = find(request.args()).unwrap().work else {
-            panic!("{line} is no survey");
-        };
-        survey::answer(service, survey, request.args()).await
+        match find(request.args()).unwrap().work {
+            Work::Survey(survey) => survey::answer(service, survey, request.args()).await,
+            Work::Talk(talk) => {
+                let (mut session, _seat) = fake::session(service);
+                talk(&mut Ask { service, session: &mut session }, request.args())
+            }
+            Work::Write(_) | Work::Read(_) | Work::Transaction(_) | Work::Subcommand => {
+                panic!("{line} is no command for operators")
+            }
+        }
     }
 
     #[tokio::test]
@@ -220,6 +252,16 @@ mod tests {
             ("MULTIRAFT EXPLAIN x", "ERR there is no group 'x', groups are 1 to 4"),
             ("MULTIRAFT TRANSFER 0 2", "ERR there is no group '0', groups are 1 to 4"),
             ("MULTIRAFT TRANSFER 1 9", "ERR there is no node '9', nodes are 1, 2"),
+            (
+                "MULTIRAFT LOG info,core=debug",
+                "ERR 'core' is no part that logs: allowed is engine, server, transport, or a module \
+                 of one",
+            ),
+            (
+                "MULTIRAFT LOG info debug",
+                "ERR wrong number of arguments for 'multiraft|log' command",
+            ),
+            ("MULTIRAFT LOG", "ERR this program keeps its log itself: change it there"),
         ] {
             assert_eq!(ask(&service, line).await, Reply::error(expected), "{line}");
         }

@@ -151,6 +151,10 @@ async fn commands_without_keys_keep_their_place() {
             MULTI => +OK
             HELLO 3 => -ERR Command not allowed inside a transaction
             DBSIZE => -ERR Command not allowed inside a transaction
+            MULTIRAFT STATUS => -ERR Command not allowed inside a transaction
+            MULTIRAFT EXPLAIN 1 => -ERR Command not allowed inside a transaction
+            MULTIRAFT TRANSFER 1 2 => -ERR Command not allowed inside a transaction
+            MULTIRAFT LOG debug => -ERR Command not allowed inside a transaction
             EXEC => -EXECABORT Transaction discarded because of previous errors.",
         )
         .await;
