@@ -89,8 +89,9 @@ pub(crate) fn signals() -> Result<Signals, RunError> {
     Signals::new().map_err(|error| RunError::System { doing: "listen for signals", error })
 }
 
-/// Waits for a signal, or for a node to fail; then ends all nodes. A second signal ends the process
-/// at once.
+/// Waits for a signal, or for a node to fail; then ends all nodes. A node that was asked to end, and
+/// is alone in its process, first hands over what it leads; of several that end together, nobody
+/// would be left to take it. A second signal ends the process at once.
 ///
 /// # Errors
 /// What failed first.
@@ -100,9 +101,13 @@ pub(crate) async fn until_signal(nodes: Vec<Node>, mut signals: Signals) -> Resu
         failed = first_failure(&nodes) => Some(failed),
     };
     tracing::info!("stopping");
+    let hands_over = failed.is_none() && nodes.len() == 1;
     let stop = |node: Node| -> Pin<Box<dyn Future<Output = Result<(), RunError>> + Send>> {
         Box::pin(async move {
             let id = node.id();
+            if hands_over {
+                node.hand_over().await;
+            }
             node.stop().await.map_err(|error| RunError::Stop { node: id, error })
         })
     };

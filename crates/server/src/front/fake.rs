@@ -48,6 +48,8 @@ struct State {
     /// What the node and its groups say of themselves.
     status: EngineStatus,
     groups: Vec<GroupStatus>,
+    /// How many handovers are refused before one is done.
+    refusals: usize,
     /// While set, writes do not come to an end.
     held: watch::Receiver<bool>,
 }
@@ -75,6 +77,17 @@ impl Fake {
     /// How the disk is from now on.
     pub(crate) fn set_disk(&self, disk: DiskHealth) {
         self.state.lock().disk = disk;
+    }
+
+    /// Whether a node is connected, from now on.
+    pub(crate) fn set_peer(&self, node: NodeId, is_up: bool) {
+        let peer = PeerCounters { is_up, ..PeerCounters::default() };
+        self.state.lock().status.links.peers.insert(node, peer);
+    }
+
+    /// The next handovers are refused.
+    pub(crate) fn refuse_transfers(&self, count: usize) {
+        self.state.lock().refusals = count;
     }
 
     /// Holds writes back until the sender says false.
@@ -115,6 +128,11 @@ impl Replication for Fake {
 
     fn transfer(&self, group: GroupId, to: NodeId) -> Promise<Result<(), TransferError>> {
         let view = self.leader(group);
+        let refusals = self.state.lock().refusals;
+        if refusals > 0 {
+            self.state.lock().refusals = refusals - 1;
+            return Box::pin(async move { Err(TransferRefusal::Silent { node: to }.into()) });
+        }
         if view.is_self {
             self.set_leader(group, Some(to), true);
         }
@@ -206,6 +224,7 @@ pub(crate) fn service(limits: ClientLimits) -> (Arc<Service>, Arc<Fake>) {
         disk: DiskHealth::Ok,
         status: healthy_engine(),
         groups: Vec::new(),
+        refusals: 0,
         held: watch::channel(false).1,
     };
     let fake = Arc::new(Fake {

@@ -2,8 +2,10 @@
 //!
 //! - [`sockets`]: the ports, bound before anything else is touched.
 //! - [`bridge`]: the keys as the engine's state machine, and the engine as our replication.
+//! - `handover`: what is led here is led elsewhere before the node ends.
 
 pub mod bridge;
+mod handover;
 pub mod sockets;
 
 use std::io;
@@ -141,6 +143,12 @@ impl Node {
     /// Ends if the engine fails, and says why; the process should exit.
     pub async fn failed(&self) -> Failure {
         self.engine.failed().await
+    }
+
+    /// Lets other nodes lead the groups that this one leads, as far as some can, within a few
+    /// seconds. Clients are served meanwhile; to be followed by [`Node::stop`].
+    pub async fn hand_over(&self) {
+        handover::hand_over(&self.service).await;
     }
 
     /// Lets clients finish what they have begun, then ends the engine.

@@ -114,6 +114,16 @@ impl Cluster {
         Program::kill_all(nodes.iter().map(running).collect());
     }
 
+    /// Asks a node to end, with SIGTERM, and does not wait for it.
+    pub(crate) fn ask_to_end(&self, node: usize) {
+        self.program(node).ask_to_end();
+    }
+
+    /// Asks a node to end and waits until it has; answers its exit code.
+    pub(crate) fn terminate(&mut self, node: usize) -> Option<i32> {
+        self.nodes[node].program.take().expect("a running node").terminate().0
+    }
+
     /// Stops a node with SIGSTOP.
     pub(crate) fn stand_still(&self, node: usize) {
         self.program(node).stand_still();

@@ -78,6 +78,11 @@ impl Program {
         self.signal(Signal::CONT);
     }
 
+    /// Sends SIGTERM.
+    pub(crate) fn ask_to_end(&self) {
+        self.signal(Signal::TERM);
+    }
+
     /// Sends SIGTERM and waits for the end; answers the exit code and the rest of the output.
     pub(crate) fn terminate(mut self) -> (Option<i32>, String) {
         self.signal(Signal::TERM);
