@@ -3,7 +3,7 @@
 
 mod processes;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -154,6 +154,81 @@ fn a_cluster_that_is_watched_is_shown_again_and_again() {
     watch.wait_for("cluster alone: ok");
     drop(watch);
     assert_eq!(node.terminate().0, Some(0));
+}
+
+/// What `config check` says of a file: its exit code, and all that it prints.
+fn checked(more: &[&str], file: &str) -> (Option<i32>, String) {
+    let output = run(&[&["config", "check", file], more].concat());
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn a_file_is_checked_with_its_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = demo_port() + 3;
+    let config = write_config(folder.path(), port);
+    let (code, said) = checked(&[], &config);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with(&format!("{config}: ok\n\n")), "{said}");
+    assert!(!folder.path().join("data").exists(), "nothing is left behind");
+
+    let other = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let (code, said) = checked(&[], &config);
+    assert_eq!(code, Some(1));
+    let start =
+        format!("multiraft: {config}: redis_addr is \"127.0.0.1:{port}\", allowed is an address");
+    assert!(said.starts_with(&start) && said.contains("another process has the port"), "{said}");
+    assert_eq!(checked(&["--file-only"], &config).0, Some(0));
+    drop(other);
+
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("/data\"", "/node.toml/data\"")).unwrap();
+    let start = format!("multiraft: {config}: data_dir is \"{config}/data\", allowed is a folder");
+    let (code, said) = checked(&[], &config);
+    assert!(code == Some(1) && said.starts_with(&start), "{said}");
+    let serve = run(&["serve", "--config", &config]);
+    let said = String::from_utf8(serve.stderr).unwrap();
+    assert!(serve.status.code() == Some(1) && said.starts_with(&start), "{said}");
+
+    let clients = format!("[limits]\nclients_max = {}\n", i64::MAX);
+    std::fs::write(&config, text.clone() + &clients).unwrap();
+    let (code, said) = checked(&[], &config);
+    let start = format!("multiraft: {config}: limits.clients_max is \"{}\", allowed is ", i64::MAX);
+    assert!(code == Some(1) && said.starts_with(&start), "{said}");
+    assert!(said.contains("file descriptors"), "{said}");
+}
+
+#[test]
+fn a_clock_far_from_another_node_s_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = demo_port() + 3;
+    let config = write_config(folder.path(), port);
+    // Another node, which says only what time it is.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = listener.local_addr().unwrap();
+    let node = |id: u64, redis: &str, peer: &str| {
+        format!("[[nodes]]\nid = {id}\nredis_addr = \"{redis}\"\npeer_addr = \"{peer}\"\n")
+    };
+    let own = node(1, &format!("127.0.0.1:{port}"), &format!("127.0.0.1:{}", port + 10_000));
+    let text = std::fs::read_to_string(&config).unwrap();
+    let nodes = own + &node(2, &other.to_string(), "127.0.0.1:9");
+    std::fs::write(&config, text + &nodes).unwrap();
+    let (code, said) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 64]).unwrap() > 0);
+            stream.write_all(b"*2\r\n$10\r\n1000000000\r\n$1\r\n0\r\n").unwrap();
+        });
+        checked(&[], &config)
+    });
+    assert_eq!(code, Some(1), "{said}");
+    let told = format!("node 2 at {other} says 1000000000; set both, best by NTP");
+    assert!(said.contains("the system clock is") && said.contains(&told), "{said}");
+    drop(listener);
+    let (code, said) = checked(&[], &config);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("not looked at: the clock of node 2: cannot connect to"), "{said}");
 }
 
 #[test]

@@ -117,11 +117,15 @@ pub struct ConfigArgs {
 pub enum ConfigCommand {
     /// Say whether a node would start with it, and with which values.
     ///
-    /// Exits with 0 if it is right, and with 1 if not: then file, field, value and what is allowed
-    /// are named. Nothing is opened or started.
+    /// Exits with 0 if it would, and with 1 if not: then file, field, value and what is allowed are
+    /// named. Nothing is started. Folder, ports, file descriptors and clock are looked at on this
+    /// machine, and the clocks of those other nodes that run.
     Check {
         /// The file.
         file: PathBuf,
+        /// Look at the file alone: it is for another machine, or its node runs.
+        #[arg(long)]
+        file_only: bool,
     },
 }
 

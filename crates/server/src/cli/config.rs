@@ -1,4 +1,4 @@
-//! `multiraft config check`: whether a node would start with a file, as far as the file is concerned.
+//! `multiraft config check`: whether a node would start with a file on this machine.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -6,16 +6,19 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use super::args::{ConfigArgs, ConfigCommand};
+use super::machine;
 use crate::config::raw::RawConfig;
 use crate::config::{Config, ConfigError, Problem};
 use crate::node::Settings;
 
 /// `multiraft config`
 pub fn run(args: &ConfigArgs) -> ExitCode {
-    let ConfigCommand::Check { file } = &args.command;
-    match check(file) {
-        Ok(values) => {
-            println!("{}: ok\n\n{values}", file.display());
+    let ConfigCommand::Check { file, file_only } = &args.command;
+    match check(file, *file_only) {
+        Ok(Checked { values, unknown }) => {
+            println!("{}: ok", file.display());
+            unknown.iter().for_each(|what| println!("not looked at: {what}"));
+            println!("\n{values}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -25,11 +28,19 @@ pub fn run(args: &ConfigArgs) -> ExitCode {
     }
 }
 
-/// All values that hold, defaults included: one line each, fields with their tables.
+/// What is said of a file that is right.
+struct Checked {
+    /// All values that hold, defaults included: one line each, fields with their tables.
+    values: String,
+    /// What could not be looked at.
+    unknown: Vec<String>,
+}
+
+/// Looks at a file, and at the machine unless told not to.
 ///
 /// # Errors
 /// Names file, field, value and what is allowed.
-fn check(file: &Path) -> Result<String, String> {
+fn check(file: &Path, file_only: bool) -> Result<Checked, String> {
     let wrong = |problem| ConfigError { file: file.to_owned(), problem }.to_string();
     let text = std::fs::read_to_string(file).map_err(|error| wrong(Problem::Read(error)))?;
     let config = Config::parse(&text).map_err(wrong)?;
@@ -38,9 +49,10 @@ fn check(file: &Path) -> Result<String, String> {
         toml::from_str(&text).map_err(|error| wrong(Problem::Syntax(Box::new(error))))?;
     let value = serde_json::to_value(raw)
         .map_err(|error| format!("{}: cannot print the values: {error}", file.display()))?;
+    let unknown = if file_only { Vec::new() } else { machine::check(&config).map_err(wrong)? };
     let mut lines = Vec::new();
     put("", &value, &mut lines);
-    Ok(lines.join("\n"))
+    Ok(Checked { values: lines.join("\n"), unknown })
 }
 
 /// One line for each value below `name`; none for what is not set.
@@ -73,7 +85,8 @@ mod tests {
         let file = folder.path().join("node.toml");
         std::fs::write(&file, text).unwrap();
         let named = format!("{}: ", file.display());
-        check(&file).map_err(|error| error.strip_prefix(&named).unwrap().to_owned())
+        let checked = check(&file, true).map(|checked| checked.values);
+        checked.map_err(|error| error.strip_prefix(&named).unwrap().to_owned())
     }
 
     const ONE: &str = "cluster_id = \"c\"\nnode_id = 1\ndata_dir = \"data\"\n\
@@ -108,8 +121,10 @@ mod tests {
         let wrong = format!("{ONE}groups = 0\n");
         assert_eq!(checked(&wrong).unwrap_err(), "groups is \"0\", allowed is 1 to 16384");
         let wrong = format!("{ONE}[limits]\nclients = 3\n");
-        assert!(checked(&wrong).unwrap_err().contains("unknown field `clients`"));
-        let missing = check(Path::new("/nowhere/node.toml")).unwrap_err();
+        let error = checked(&wrong).unwrap_err();
+        assert!(error.contains("unknown field `clients`"), "{error}");
+        assert!(error.ends_with("; did you mean `clients_max`?"), "{error}");
+        let missing = check(Path::new("/nowhere/node.toml"), true).err().unwrap();
         assert!(missing.starts_with("/nowhere/node.toml: cannot read the configuration: "));
     }
 }

@@ -4,7 +4,8 @@
 //! - [`demo`]: three nodes in one process; [`serve`]: one in a process of its own; [`run`]: what both
 //!   have in common.
 //! - [`client`]: one command to a running node; [`mod@format`]: replies for humans.
-//! - [`status`]: how a cluster is; [`config`]: whether a file is right.
+//! - [`status`]: how a cluster is; [`config`]: whether a file is right; `machine`: whether a machine
+//!   suits it.
 //!
 //! Exit codes: 0 when all went well, 1 when something failed, 2 when what was typed makes no sense,
 //! 3 when a cluster was looked at and is sick.
@@ -14,6 +15,7 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod format;
+mod machine;
 pub mod run;
 pub mod serve;
 mod signals;

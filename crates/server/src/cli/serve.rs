@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use super::args::ServeArgs;
+use super::machine;
 use super::run::{self, RunError};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::node::{Node, Sockets};
 
 /// `multiraft serve`
@@ -24,6 +25,9 @@ async fn serve(args: &ServeArgs) -> Result<(), RunError> {
         };
         RunError::Bind { error, advice }
     })?;
+    machine::check_folder(&config.data_dir)
+        .map_err(|problem| ConfigError { file: args.config.clone(), problem })?;
+    machine::warn_of_clock(&config.data_dir);
     let signals = run::signals()?;
     let id = config.topology.me;
     let start = Node::start(&config, sockets).await;

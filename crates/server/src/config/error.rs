@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::suggest;
+
 /// A file and what is wrong with it.
 #[derive(Debug, Error)]
 #[error("{}: {problem}", file.display())]
@@ -23,8 +25,8 @@ pub enum Problem {
     #[error("cannot read the configuration: {0}")]
     Read(#[source] io::Error),
     /// It is no TOML, or has a field that does not exist, is missing or is of another type. The
-    /// text shows line and column.
-    #[error("{0}")]
+    /// text shows line and column, and the name that was meant.
+    #[error("{}{}", .0.to_string().trim_end(), suggest::advice(.0.message()))]
     Syntax(#[source] Box<toml::de::Error>),
     /// A field's value is not allowed.
     #[error("{field} is {value:?}, allowed is {allowed}")]

@@ -5,11 +5,12 @@
 //!
 //! - [`raw`]: the file as it may be written, with every default.
 //! - [`address`]: host and port.
-//! - [`error`]: what is wrong with a file.
+//! - [`error`]: what is wrong with a file; `suggest`: the name that was meant.
 
 pub mod address;
 pub mod error;
 pub mod raw;
+mod suggest;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,9 @@
 //! Files that are right, and what is said of those that are not.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
 use super::raw::{RawCommit, RawLimits, RawTiming};
 use super::*;
 
@@ -95,35 +99,77 @@ fn the_example_shows_every_field_with_its_default() {
     assert_eq!(shown.limits, RawLimits::default());
     assert_eq!((shown.groups, shown.commit), (16, RawCommit::default()));
     Config::new(shown).unwrap();
-    for (table, fields) in [("[timing]", 6), ("[limits]", 16)] {
-        let section = text.split_once(table).unwrap().1;
-        let section = section.split("\n[").next().unwrap();
-        let lines = section.lines().filter(|line| line.contains(" = ") && !line.starts_with('#'));
-        assert_eq!(lines.count(), fields, "{table}");
+}
+
+/// What stands in the example: by field, with its table, its value and the comment above it. Fields
+/// without one share that of the field before.
+fn shown() -> BTreeMap<String, (String, String)> {
+    let mut shown = BTreeMap::new();
+    let (mut table, mut comment, mut is_new) = (String::new(), String::new(), true);
+    for line in include_str!("../../node.example.toml").lines() {
+        if let Some(words) = line.strip_prefix("# ") {
+            let above = if is_new { String::new() } else { comment + " " };
+            (comment, is_new) = (above + words, false);
+        } else if let Some(name) = line.strip_prefix('[') {
+            table = name.trim_matches(['[', ']']).to_owned() + ".";
+        } else if let Some((name, value)) = line.split_once(" = ") {
+            shown.insert(format!("{table}{name}"), (value.to_owned(), comment.clone()));
+            is_new = true;
+        } else {
+            assert_eq!(line, "");
+            // A table's own comment stands above its name.
+            is_new = true;
+        }
+    }
+    shown
+}
+
+/// Every field that there is, with its table.
+fn fields(name: &str, value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            let dot = if name.is_empty() { "" } else { "." };
+            for (field, value) in fields {
+                self::fields(&format!("{name}{dot}{field}"), value, found);
+            }
+        }
+        Value::Array(items) => fields(name, &items[0], found),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            found.push(name.to_owned());
+        }
     }
 }
 
 #[test]
-fn the_example_says_of_every_number_what_breaks() {
+fn the_example_says_of_every_field_what_is_allowed_and_what_breaks() {
     let text = include_str!("../../node.example.toml");
-    let numbers = text.split_once("[timing]").unwrap().1;
-    let mut comment = String::new();
-    let mut seen = 0;
-    for line in numbers.lines() {
-        if let Some(words) = line.strip_prefix("# ") {
-            comment.push_str(words);
-            comment.push(' ');
-        } else if let Some((name, value)) = line.split_once(" = ") {
-            for part in [&format!("default {value}"), "Too small", "Too large:"] {
-                assert!(comment.contains(part), "{name}: no {part:?} in {comment:?}");
-            }
-            comment.clear();
-            seen += 1;
+    let raw: RawConfig = toml::from_str(text).unwrap();
+    let mut all = Vec::new();
+    fields("", &serde_json::to_value(raw).unwrap(), &mut all);
+    let shown = shown();
+    assert_eq!(shown.keys().cloned().collect::<BTreeSet<_>>(), all.iter().cloned().collect());
+    let units = ["bytes", "milliseconds", "seconds", "ticks", "groups", "connections", "commands"];
+    let units = [&units[..], &["arguments", "keys"]].concat();
+    let ranges =
+        ["or more", " to ", "more than", "at least", "\"one-phase\"", "host:port", "a folder"];
+    for (field, (value, comment)) in &shown {
+        let says = |words: &[&str]| {
+            let comment = comment.to_lowercase();
+            assert!(words.iter().any(|word| comment.contains(word)), "{field}: none of {words:?}");
+        };
+        says(&["default"]);
+        says(&ranges);
+        let is_of_a_part = field.starts_with("timing.") || field.starts_with("limits.");
+        if is_of_a_part || field == "groups" {
+            says(&units);
+            says(&[&format!("default {value}")]);
+            says(&["too small"]);
+            says(&["too large:"]);
         } else {
-            comment.clear();
+            // What else happens stands behind a colon or in a sentence of its own.
+            says(&["refuse", "does not start", "nobody finds", "must agree", "goes unnoticed"]);
         }
     }
-    assert_eq!(seen, 22);
 }
 
 #[test]
@@ -194,6 +240,11 @@ fn times_and_limits_must_fit_together() {
 fn unknown_and_missing_fields_are_shown_in_their_line() {
     let error = refused(ONE, "node_id", "node_ids");
     assert!(error.contains("line 3") && error.contains("unknown field `node_ids`"), "{error}");
+    assert!(error.ends_with("; did you mean `node_id`?"), "{error}");
+    let error = parse(&format!("tick_ms = 3\n{ONE}")).unwrap_err();
+    assert!(error.ends_with("; tick_ms belongs under [timing]"), "{error}");
+    let error = parse(&format!("commit = \"two\"\n{ONE}")).unwrap_err();
+    assert!(error.contains("unknown variant `two`"), "{error}");
     let error = refused(ONE, "node_id = 1", "");
     assert!(error.contains("missing field `node_id`"), "{error}");
     let error = parse(&format!("{ONE}\n[limits]\nfoo = 1")).unwrap_err();
