@@ -1,7 +1,8 @@
 //! `sim`: runs seeds and says what they did, or what went wrong.
 //!
 //! A range of seeds is run by processes of its own, `--jobs` of them, which write a line per seed
-//! into one pipe; so no seed can disturb another, and a crash of one is a finding like any other.
+//! into one pipe; so no seed can disturb another, and one that crashes or does not end is a finding
+//! like any other.
 #![forbid(unsafe_code)]
 
 mod command;

@@ -7,11 +7,13 @@ use std::rc::Rc;
 
 use sim::{Outcome, Plan, Teller, Violation, run};
 
+use super::bound::Bound;
 use super::commit::commit;
 use super::shrink;
 use super::table;
 
-/// Runs a plan; an assertion of the engine that fails is a violation of its own.
+/// Runs a plan; an assertion of the engine that fails is a violation of its own. A run that does not
+/// end ends the process.
 pub(crate) fn attempt(plan: Plan, teller: Option<Teller<'_>>) -> Result<Outcome, Box<Violation>> {
     thread_local! {
         static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -19,6 +21,7 @@ pub(crate) fn attempt(plan: Plan, teller: Option<Teller<'_>>) -> Result<Outcome,
     set_hook(Box::new(|info| {
         PANIC.with(|panic| *panic.borrow_mut() = Some(info.to_string()));
     }));
+    let _bound = Bound::of(&plan);
     // The world is dropped with the panic, and nothing else is shared with it.
     let result = catch_unwind(AssertUnwindSafe(|| run(plan, teller)));
     let _ = std::panic::take_hook();

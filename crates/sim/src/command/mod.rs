@@ -1,6 +1,7 @@
 //! The command line.
 
 mod attempt;
+mod bound;
 mod commit;
 mod equivalence;
 mod mutants;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, IsTerminal, PipeReader, Write};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
 use sim::{Coverage, Outcome};
 
 use super::attempt::{attempt, explain};
+use super::bound::shown_by;
+use super::commit::commit;
 use super::worker::Line;
 use super::{Arguments, table};
 
@@ -29,9 +31,26 @@ struct Total {
     digests: BTreeMap<u64, u64>,
     reruns: u64,
     failed: Vec<u64>,
+    /// By process: the first seed of which it has said nothing.
+    running: Vec<u64>,
 }
 
 impl Total {
+    fn of(arguments: &Arguments) -> Self {
+        let first = |job| {
+            let ahead = (job + arguments.jobs - arguments.from % arguments.jobs) % arguments.jobs;
+            arguments.from.saturating_add(ahead)
+        };
+        Self { running: (0..arguments.jobs).map(first).collect(), ..Self::default() }
+    }
+
+    /// A process has said what came of a seed.
+    fn told(&mut self, seed: u64) {
+        let jobs = self.running.len() as u64;
+        let job = usize::try_from(seed % jobs).expect("at most 64 processes");
+        self.running[job] = seed.saturating_add(jobs);
+    }
+
     fn add(&mut self, seed: u64, outcome: &Outcome, cpu_ns: u64) {
         self.passed += 1;
         self.events += outcome.events;
@@ -55,8 +74,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut total = Total::default();
-    collect(arguments, reader, &mut total);
+    let mut total = Total::of(arguments);
+    let dead = collect(arguments, &mut children, reader, &mut total);
     for child in &mut children {
         // After a violation the others are of no more use; whoever has ended does not mind.
         if !total.failed.is_empty() {
@@ -66,6 +85,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
     if let Some(seed) = total.failed.iter().min() {
         return fail(arguments, *seed);
+    }
+    if let Some((job, status)) = dead {
+        return name(arguments, total.running[job], status);
     }
     if total.passed != arguments.seeds {
         eprintln!("{} of {} seeds were run: a process died", total.passed, arguments.seeds);
@@ -104,23 +126,27 @@ fn options(arguments: &Arguments) -> Vec<String> {
     options
 }
 
-fn collect(arguments: &Arguments, reader: PipeReader, total: &mut Total) {
+/// Adds up what the processes say until all have ended, or a seed has failed. When one ends before its
+/// time it names that, and ends the others; what it had said by then is read too.
+fn collect(
+    arguments: &Arguments,
+    children: &mut [Child],
+    reader: PipeReader,
+    total: &mut Total,
+) -> Option<(usize, ExitStatus)> {
     let is_shown = std::io::stderr().is_terminal();
+    let mut dead = None;
     for line in BufReader::new(reader).lines() {
         let Ok(line) = line else { break };
-        match Line::read(&line) {
-            Some(Line::Passed { seed, outcome, cpu_ns }) => {
-                total.add(seed, &outcome, cpu_ns);
-                if seed % RERUN_EVERY == 0 && !is_repeated(arguments, seed, &outcome, total) {
-                    eprintln!("seed {seed} left another trace when it was run again");
-                    total.failed.push(seed);
-                }
-            }
-            Some(Line::Failed { seed, .. }) => total.failed.push(seed),
-            None => eprintln!("a process wrote {line:?}"),
-        }
+        take(arguments, &line, total);
         if !total.failed.is_empty() {
             break;
+        }
+        if dead.is_none() {
+            dead = find_dead(children, Child::try_wait);
+            if dead.is_some() {
+                children.iter_mut().for_each(|child| drop(child.kill()));
+            }
         }
         if is_shown {
             show(arguments, total);
@@ -129,6 +155,46 @@ fn collect(arguments: &Arguments, reader: PipeReader, total: &mut Total) {
     if is_shown {
         eprintln!();
     }
+    if !total.failed.is_empty() {
+        return None;
+    }
+    dead.or_else(|| find_dead(children, |child| child.wait().map(Some)))
+}
+
+fn take(arguments: &Arguments, line: &str, total: &mut Total) {
+    match Line::read(line) {
+        Some(Line::Passed { seed, outcome, cpu_ns }) => {
+            total.told(seed);
+            total.add(seed, &outcome, cpu_ns);
+            if seed % RERUN_EVERY == 0 && !is_repeated(arguments, seed, &outcome, total) {
+                eprintln!("seed {seed} left another trace when it was run again");
+                total.failed.push(seed);
+            }
+        }
+        Some(Line::Failed { seed, .. }) => total.failed.push(seed),
+        None => eprintln!("a process wrote {line:?}"),
+    }
+}
+
+/// The first process that has ended, and not as it should.
+fn find_dead(
+    children: &mut [Child],
+    look: impl Fn(&mut Child) -> std::io::Result<Option<ExitStatus>>,
+) -> Option<(usize, ExitStatus)> {
+    let mut ends = children.iter_mut().map(look).enumerate();
+    ends.find_map(|(job, end)| Some((job, end.ok().flatten().filter(|end| !end.success())?)))
+}
+
+/// Names the seed that a process ran when it ended. It is not run here, where it would end this one.
+fn name(arguments: &Arguments, seed: u64, status: ExitStatus) -> ExitCode {
+    eprintln!("seed {seed}: {} ({status})", shown_by(status));
+    let events = arguments.events;
+    let mut options = format!("--seed {seed} --events {events} --trace");
+    for class in &arguments.without {
+        options.push_str(&format!(" --without {}", class.name()));
+    }
+    eprintln!("\nagain, at commit {}: cargo run --release -p sim -- {options}", commit());
+    ExitCode::FAILURE
 }
 
 /// Runs a seed again, in this process; whether it leaves the same trace.
@@ -183,4 +249,37 @@ fn fail(arguments: &Arguments, seed: u64) -> ExitCode {
         Ok(_) => eprintln!("seed {seed} failed, and passes when it is run again"),
     }
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    /// Processes that do what the shell is told, in the place of those that run seeds.
+    fn shells(stories: [&str; 2]) -> (Vec<Child>, PipeReader) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let start = |story| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", story]).stdout(writer.try_clone().unwrap()).spawn().unwrap()
+        };
+        (stories.map(start).into(), reader)
+    }
+
+    #[test]
+    fn a_seed_that_does_not_end_is_named_and_the_other_processes_are_ended() {
+        let arguments =
+            Arguments::parse_from(["sim", "--from", "1", "--seeds", "9", "--jobs", "2"]);
+        let mut total = Total::of(&arguments);
+        assert_eq!(total.running, [2, 1]);
+        let endless = "ulimit -S -t 1; echo passed 2 1 1 1 1 1; while :; do :; done";
+        let others = "i=0; while [ $((i += 1)) -lt 3000000 ]; do echo passed 1 1 1 1 1 1; done";
+        let (mut children, reader) = shells([endless, others]);
+        let dead = collect(&arguments, &mut children, reader, &mut total);
+        assert!(!children[1].wait().unwrap().success());
+        let dead = dead.map(|(job, status)| (job, shown_by(status)));
+        assert_eq!(dead, Some((0, "a seed does not end")));
+        assert_eq!(total.running, [4, 3]);
+    }
 }

@@ -1,15 +1,11 @@
 //! Looks for the first seed on which another build of the simulator finds something.
 
-use std::io::{PipeReader, Read};
+use std::io::{BufRead, BufReader, PipeReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
+use crate::command::bound::shown_by;
 use crate::command::worker::Line;
-
-/// How long a seed may take; they take milliseconds.
-const SEED_SECONDS_MAX: i64 = 120;
 
 /// What came of a hunt.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,19 +21,28 @@ pub(super) enum Prey {
     Escaped,
 }
 
-/// Runs `program` on the seeds from 0 up to `seeds` in `jobs` processes, until one fails.
+/// Runs `program` on the seeds from 0 up to `seeds` in `jobs` processes, until one fails. A process
+/// that ends amid a seed has failed there: an abort, or a seed that does not end.
 ///
 /// # Errors
-/// It cannot be run, or hangs.
+/// It cannot be run, or waited for.
 pub(super) fn hunt(program: &Path, seeds: u64, jobs: u64) -> Result<Prey, String> {
-    let (mut reader, children) = start(program, seeds, jobs)?;
-    let result = Hunt::new(seeds, jobs).follow(&mut reader);
-    for mut child in children {
+    let (reader, children) = start(program, seeds, jobs)?;
+    follow(reader, children, seeds)
+}
+
+/// Follows processes, one for each job, until it is known which seed fails first.
+fn follow(reader: PipeReader, children: Vec<Child>, seeds: u64) -> Result<Prey, String> {
+    let mut hunt = Hunt::new(seeds, children.len() as u64);
+    hunt.follow(reader);
+    let end = |mut child: Child| {
         // Whoever has ended does not mind.
         let _ = child.kill();
-        let _ = child.wait();
-    }
-    result
+        child.wait()
+    };
+    let ends: Result<Vec<ExitStatus>, std::io::Error> = children.into_iter().map(end).collect();
+    let ends = ends.map_err(|error| format!("the processes cannot be waited for: {error}"))?;
+    Ok(hunt.prey(|job| shown_by(ends[job])))
 }
 
 fn start(program: &Path, seeds: u64, jobs: u64) -> Result<(PipeReader, Vec<Child>), String> {
@@ -71,22 +76,28 @@ impl Hunt {
         Self { seeds, jobs, running: (0..jobs).collect(), first: None }
     }
 
-    fn follow(mut self, reader: &mut PipeReader) -> Result<Prey, String> {
-        let mut text = Vec::new();
-        while !self.is_over() && self.read(reader, &mut text)? {
-            while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = text.drain(..=end).collect();
-                self.take(&String::from_utf8_lossy(&line));
-            }
+    /// Reads until no line can matter any more.
+    fn follow(&mut self, reader: PipeReader) {
+        let mut lines = BufReader::new(reader).lines();
+        while !self.is_over()
+            && let Some(Ok(line)) = lines.next()
+        {
+            self.take(&line);
         }
-        // A process that ended before its time was ended by the seed that it ran.
-        let dead = self.running.iter().copied().filter(|seed| *seed < self.seeds).min();
+    }
+
+    /// What came of it; `shown_by` tells what a process has shown that ended before its time.
+    fn prey(self, shown_by: impl Fn(usize) -> &'static str) -> Prey {
+        let dead = self.running.iter().copied().enumerate();
+        let dead = dead.filter(|(_, seed)| *seed < self.seeds).min_by_key(|(_, seed)| *seed);
         let dead = dead.filter(|_| !self.is_over());
         match (self.first, dead) {
-            (Some((seed, _)), Some(dead)) if dead < seed => Ok(died(dead)),
-            (None, Some(dead)) => Ok(died(dead)),
-            (Some((seed, property)), _) => Ok(Prey::Caught { seed, property }),
-            (None, None) => Ok(Prey::Escaped),
+            (Some((seed, property)), None) => Prey::Caught { seed, property },
+            (Some((seed, property)), Some((_, dead))) if seed < dead => {
+                Prey::Caught { seed, property }
+            }
+            (_, Some((job, seed))) => Prey::Caught { seed, property: shown_by(job).to_owned() },
+            (None, None) => Prey::Escaped,
         }
     }
 
@@ -96,23 +107,8 @@ impl Hunt {
         self.running.iter().all(|running| *running >= end)
     }
 
-    /// Reads what there is, once there is something; false at the end.
-    fn read(&self, reader: &mut PipeReader, text: &mut Vec<u8>) -> Result<bool, String> {
-        let failed = |error: std::io::Error| format!("the pipe cannot be read: {error}");
-        let patience = Timespec { tv_sec: SEED_SECONDS_MAX, tv_nsec: 0 };
-        let mut waits = [PollFd::new(&*reader, PollFlags::IN)];
-        if poll(&mut waits, Some(&patience)).map_err(|error| failed(error.into()))? == 0 {
-            let running = &self.running;
-            return Err(format!("hangs: no seed of {running:?} ends in {SEED_SECONDS_MAX} s"));
-        }
-        let mut bytes = [0; 16_384];
-        let read = reader.read(&mut bytes).map_err(failed)?;
-        text.extend_from_slice(&bytes[..read]);
-        Ok(read > 0)
-    }
-
     fn take(&mut self, line: &str) {
-        let (seed, found) = match Line::read(line.trim_end()) {
+        let (seed, found) = match Line::read(line) {
             Some(Line::Passed { seed, .. }) => (seed, None),
             Some(Line::Failed { seed, property }) => (seed, Some(property)),
             None => return,
@@ -127,10 +123,6 @@ impl Hunt {
     }
 }
 
-fn died(seed: u64) -> Prey {
-    Prey::Caught { seed, property: "a process died".to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -138,10 +130,12 @@ mod tests {
     use super::*;
 
     fn follow(lines: &str, seeds: u64, jobs: u64) -> Prey {
-        let (mut reader, mut writer) = std::io::pipe().unwrap();
+        let (reader, mut writer) = std::io::pipe().unwrap();
         writer.write_all(lines.as_bytes()).unwrap();
         drop(writer);
-        Hunt::new(seeds, jobs).follow(&mut reader).unwrap()
+        let mut hunt = Hunt::new(seeds, jobs);
+        hunt.follow(reader);
+        hunt.prey(|_| "a process died")
     }
 
     fn caught(seed: u64, property: &str) -> Prey {
@@ -160,5 +154,17 @@ mod tests {
         assert_eq!(follow("failed 4 a\npassed 1 1 1 1 1 1\n", 9, 2), caught(3, "a process died"));
         let lines = "passed 0 1 1 1 1 1\npassed 1 1 1 1 1 1\n";
         assert_eq!(follow(lines, 2, 1), Prey::Escaped);
+    }
+
+    #[test]
+    fn a_seed_that_does_not_end_is_caught_there() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut shell = Command::new("sh");
+        let story = "ulimit -S -t 1; echo passed 0 1 1 1 1 1; while :; do :; done";
+        let child = shell.args(["-c", story]).stdout(writer).spawn().unwrap();
+        // It holds the other end of the pipe.
+        drop(shell);
+        let prey = super::follow(reader, vec![child], 9);
+        assert_eq!(prey, Ok(caught(1, "a seed does not end")));
     }
 }
