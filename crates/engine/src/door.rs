@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use codec::{Envelope, FrameLimits, decode_frame, decode_notice, is_notice};
-use raft_core::{EntryRun, MessageBody, RunBody};
+use multiraft::brings_commands;
+use raft_core::MessageBody;
 use transport::{Events, Hello};
 use types::{BootId, NodeId, StoreId};
 
@@ -98,17 +99,17 @@ impl LinkDoor {
     }
 
     /// Drops what would only wait for the disk: entries while it is behind, and commands while it is
-    /// full. Everything else stays: who leads, votes and reads does not depend on how far this log
-    /// is, and what a leader begins its term with finds room to the end.
+    /// full.
     fn refuse_appends(&self, messages: &mut Vec<Envelope>) {
         let (is_behind, is_full) = (self.gauge.is_behind(), self.disk.room.is_closed());
         if !is_behind && !is_full {
             return;
         }
         let before = messages.len();
-        let waits = |run: &EntryRun| is_behind || matches!(run.body, RunBody::Commands(_));
-        let waits_for_disk = |body: &MessageBody| matches!(body, MessageBody::Append { runs, .. } if runs.iter().any(waits));
-        messages.retain(|envelope| !waits_for_disk(&envelope.message.body));
+        messages.retain(|envelope| {
+            let body = &envelope.message.body;
+            !(brings_commands(body) || is_behind && brings_entries(body))
+        });
         let refused = (before - messages.len()) as u64;
         self.counts.appends_refused.fetch_add(refused, Ordering::Relaxed);
     }
@@ -127,6 +128,10 @@ impl LinkDoor {
             queue(worker, way, messages, permit);
         }
     }
+}
+
+fn brings_entries(body: &MessageBody) -> bool {
+    matches!(body, MessageBody::Append { runs, .. } if !runs.is_empty())
 }
 
 fn queue(worker: &Sender<Inbound>, way: Way, messages: Vec<Envelope>, permit: &Arc<Permit>) {
@@ -187,7 +192,7 @@ mod tests {
     use std::time::Duration;
 
     use codec::{Notice, encode_frame, encode_notice};
-    use raft_core::{CommandsBuilder, EntryHeader, Message};
+    use raft_core::{CommandsBuilder, EntryHeader, EntryRun, Message, RunBody};
     use storage_redb::DiskSpace;
     use types::{Generation, GroupId, LogId, LogIndex, ReplicaId, Term};
 

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use codec::{Item, WriteBatch};
-use multiraft::BatchTicket;
+use multiraft::{BatchTicket, WriteQueue};
 use storage_redb::{Store, StoreError};
 use types::NodeId;
 
@@ -129,8 +129,7 @@ pub(crate) struct LogWriter {
 /// What goes into one commit; its memory serves again.
 #[derive(Default)]
 struct Filling {
-    batches: Vec<WriteBatch>,
-    tickets: Vec<Receipt>,
+    writes: WriteQueue<Receipt>,
     met: Vec<(NodeId, Incarnation)>,
     /// Why the first of it was not written when it was tried last.
     refused: Option<Refused>,
@@ -148,8 +147,7 @@ impl Filling {
     fn take(&mut self, job: LogJob) {
         match job {
             LogJob::Write { worker, ticket, batch, bytes } => {
-                self.batches.push(batch);
-                self.tickets.push(Receipt { worker, ticket, bytes });
+                self.writes.push(batch, Receipt { worker, ticket, bytes });
             }
             LogJob::Remember(node, incarnation) => self.met.push((node, incarnation)),
             LogJob::Stop => self.must_stop = true,
@@ -226,31 +224,25 @@ impl LogWriter {
     }
 
     fn write_batches(&mut self, filling: &mut Filling) -> Result<(), StoreError> {
-        // What waits for room is tried by itself first.
-        let mut count = if filling.refused.is_some() { 1 } else { filling.batches.len() };
-        while !filling.batches.is_empty() {
+        let writes = &mut filling.writes;
+        writes.begin();
+        while !writes.under_way().is_empty() {
             if self.planted.persisted_before_commit() {
-                self.report(filling, count);
+                self.report(writes.receipts());
             }
             self.disk.begin();
-            match self.store.commit(&filling.batches[..count]) {
+            match self.store.commit(writes.under_way()) {
                 Ok(()) => {}
-                // The first of them may find room by themselves, those without commands above all.
-                Err(StoreError::DiskFull { .. }) if count > 1 => {
-                    count /= 2;
-                    continue;
-                }
+                Err(StoreError::DiskFull { .. }) if writes.refused() => continue,
                 Err(error) => return Err(error),
             }
             self.disk.end();
             self.gauge.commits.fetch_add(1, Ordering::Relaxed);
             if !self.planted.persisted_before_commit() {
-                self.report(filling, count);
+                self.report(writes.receipts());
             }
-            filling.batches.drain(..count);
-            let bytes = filling.tickets.drain(..count).map(|receipt| receipt.bytes).sum();
-            self.gauge.written(bytes);
-            count = filling.batches.len();
+            self.gauge.written(writes.written().map(|receipt| receipt.bytes).sum());
+            writes.begin();
         }
         Ok(())
     }
@@ -268,9 +260,9 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Tells the workers that the first `count` batches are durable.
-    fn report(&self, filling: &Filling, count: usize) {
-        for Receipt { worker, ticket, .. } in &filling.tickets[..count] {
+    /// Tells the workers that what these are for is durable.
+    fn report(&self, receipts: &[Receipt]) {
+        for Receipt { worker, ticket, .. } in receipts {
             // A worker that has ended does not want to know.
             let _ = self.facts[*worker].send(Fact::Persisted(*ticket));
         }
@@ -279,7 +271,7 @@ impl LogWriter {
     /// What still waits for room is given up: nobody was told that it was written, and the workers,
     /// which have ended, have told whoever waited for it that its outcome is unknown.
     fn end(&self, filling: &Filling) {
-        let batches = filling.batches.len();
+        let batches = filling.writes.len();
         if batches > 0 {
             tracing::warn!(batches, "the disk is full: what waited for room is not written");
         }

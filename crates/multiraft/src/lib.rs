@@ -19,8 +19,9 @@
 //! **Where to read.** `multiraft.rs` mounts groups, moves time and gathers; `doors.rs` takes messages,
 //! `propose.rs` commands, `transfer.rs` handovers, `questions.rs` answers. Below them: `groups.rs`
 //! (who has something to do), `calendar.rs` (when), `outbox.rs` (frames and beats), `batches.rs`
-//! (writes under way), `spec.rs` (founding), `fitness.rs` (whether to lead). `node_loop.rs`,
-//! `turn.rs` and `waiting.rs` are the turn.
+//! (writes under way), `spec.rs` (founding), `fitness.rs` (whether to lead), `room.rs` and `stuck.rs`
+//! (full disks). `node_loop.rs`, `turn.rs` and `waiting.rs` are the turn; `write_queue.rs` is what
+//! its owner keeps between it and a disk.
 //!
 //! **One turn.** [`MultiRaft::tick`] first if time moved, then the other inputs, then
 //! [`MultiRaft::ready`]. Inputs that come before the tick are taken as of the tick before.
@@ -81,6 +82,7 @@ mod stuck;
 mod transfer;
 mod turn;
 mod waiting;
+mod write_queue;
 
 pub use counters::Counters;
 pub use error::{
@@ -92,8 +94,9 @@ pub use node_loop::{LoopLimits, NodeLoop};
 pub use questions::{Cursors, GroupStatus};
 pub use raft_core::{Fitness, HaltReason};
 pub use ready::{BatchTicket, LeaderView, MultiRaftReady, OutFrame, RoleChange};
-pub use room::DiskRoom;
+pub use room::{DiskRoom, brings_commands};
 pub use settings::NodeSettings;
 pub use spec::GroupSpec;
 pub use transfer::TransferError;
 pub use turn::{Answer, ApplyBatch, Input, Proposal, Turn};
+pub use write_queue::WriteQueue;

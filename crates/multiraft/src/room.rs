@@ -11,7 +11,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use raft_core::{PeerStatus, quorum};
+use raft_core::{EntryRun, MessageBody, PeerStatus, RunBody, quorum};
 use types::{LogIndex, NodeId, ReplicaId, Tick};
 
 use crate::MultiRaft;
@@ -153,6 +153,16 @@ impl MultiRaft {
         let is_stuck = |slot: &Slot| waits || self.has_full_majority(self.groups.get(*slot));
         self.groups.led().into_iter().filter(is_stuck).collect()
     }
+}
+
+/// Whether a message brings commands to be written: a node whose disk is full drops it, since what
+/// cannot be written would only hold up what can. Everything else it takes: who leads, votes and reads
+/// does not depend on how far a log is, and what a leader begins its term with finds room to the end.
+#[must_use]
+pub fn brings_commands(body: &MessageBody) -> bool {
+    let has_commands =
+        |runs: &[EntryRun]| runs.iter().any(|run| matches!(run.body, RunBody::Commands(_)));
+    matches!(body, MessageBody::Append { runs, .. } if has_commands(runs))
 }
 
 /// How much longer the pauses between offers may get.
