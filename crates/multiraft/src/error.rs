@@ -116,7 +116,7 @@ pub enum ProposeError {
         leader: Option<NodeId>,
     },
     /// Try again when there is room: the disks of so many of the group's nodes are low that no
-    /// majority is left.
+    /// majority is left, or none with those that are silent.
     MajorityFull,
     /// Give up: the entry is larger than any may be.
     TooLarge {

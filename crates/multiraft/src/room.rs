@@ -58,7 +58,8 @@ impl MultiRaft {
     ///
     /// **Effects**: while this node's disk is low, it hands each group that it leads to a node with
     /// room, as [`MultiRaft::transfer_leader`] does, as soon as one has caught up. Proposals to a
-    /// group are refused while too few of its nodes have room for a majority. Nothing else changes:
+    /// group are refused while too few of its nodes have room, and are there, for a majority. Nothing
+    /// else changes:
     /// votes, acknowledgements and reads go on. Whether to refuse proposals because this node's own
     /// disk is low is for the caller, who knows the figures.
     pub fn set_disk_room(&mut self, room: DiskRoom) {
@@ -113,11 +114,10 @@ impl MultiRaft {
             return None;
         }
         let status = hosted.node.status();
-        let silent_after = self.settings.timing.election_ticks_min();
         let may_lead = |peer: &&PeerStatus| {
             has_room(peer.replica)
                 && configuration.is_voter_throughout(peer.replica)
-                && self.groups.now().since(peer.heard_at) < silent_after
+                && self.is_there(peer)
                 && peer.matched >= status.committed
         };
         let fit: Vec<&PeerStatus> = status.peers.iter().filter(may_lead).collect();
@@ -132,15 +132,34 @@ impl MultiRaft {
         self.room.told.low_peers.binary_search(&node).is_ok()
     }
 
-    /// Whether too few nodes of the group have room for a majority.
+    /// Whether too few nodes of the group have room for a majority. Where some have none, one that is
+    /// not heard counts as one of them: with it there is no majority either, and whoever has no room
+    /// answers, so that nobody ever steps down for it.
     pub(crate) fn has_full_majority(&self, hosted: &Hosted) -> bool {
         let room = &self.room.told;
-        !room.low_peers.is_empty()
-            && quorum::is_lost(hosted.node.configuration(), |replica| {
-                hosted.node_of(replica).is_some_and(|node| {
-                    if node == self.node { room.is_low } else { self.is_low_peer(node) }
-                })
+        if room.low_peers.is_empty() {
+            return false;
+        }
+        let configuration = hosted.node.configuration();
+        let is_low = |replica: ReplicaId| {
+            hosted.node_of(replica).is_some_and(|node| {
+                if node == self.node { room.is_low } else { self.is_low_peer(node) }
             })
+        };
+        if !configuration.replicas().any(|replica| is_low(replica.id)) {
+            return false;
+        }
+        let peers = hosted.node.status().peers;
+        let is_silent = |replica: ReplicaId| {
+            peers.iter().any(|peer| peer.replica == replica && !self.is_there(peer))
+        };
+        quorum::is_lost(configuration, |replica| is_low(replica) || is_silent(replica))
+    }
+
+    /// Whether a replica has answered this leader lately.
+    fn is_there(&self, peer: &PeerStatus) -> bool {
+        let silent_after = self.settings.timing.election_ticks_min();
+        self.groups.now().since(peer.heard_at) < silent_after
     }
 
     /// The groups led here whose writes wait for room, here or at a majority; looked at only if

@@ -128,6 +128,26 @@ fn proposals_that_a_majority_could_not_write_are_refused() {
 }
 
 #[test]
+fn a_silent_node_and_a_full_one_leave_no_majority_of_three() {
+    let mut loops = started();
+    [2, 3].iter().for_each(|id| loops.node(*id).holds_writes = true);
+    let held = loops.propose(1, 0, b"held");
+    loops.settle();
+    loops.network.isolate(&[NodeId(3)]);
+    ticks(&mut loops, 15);
+    assert!(loops.leader(1) == Some(NodeId(1)) && loops.outcome(1, held).is_none());
+    tell(&mut loops, 1, false, false, &[2]);
+    assert_eq!(write(&mut loops), answered(Answer::MajorityFull));
+    ticks(&mut loops, 63);
+    assert_eq!(loops.outcome(1, held), answered(Answer::Uncertain));
+    // With room at the other it goes on, although one is silent still.
+    loops.node(2).holds_writes = false;
+    tell(&mut loops, 1, false, false, &[]);
+    ticks(&mut loops, 10);
+    assert!(matches!(write(&mut loops), Some(Outcome::Applied(..))));
+}
+
+#[test]
 fn whoever_waits_for_room_is_told_after_a_while_and_the_leader_stays() {
     let mut loops = started();
     [1, 2, 3].iter().for_each(|id| loops.node(*id).holds_writes = true);
