@@ -90,11 +90,16 @@ pub enum Class {
     Cancel,
     /// Leaders are told to hand groups over.
     Transfer,
+    /// Disks have no room for a while: one, a minority, a majority, or all of them. A node without room
+    /// goes on as far as what it has to write fits. While all disks are full nothing is demanded of
+    /// groups but what needs no room: they may be unable to elect a leader, and so to read, until there
+    /// is some.
+    Full,
 }
 
 impl Class {
     /// The whole menu.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Loss,
         Self::Repeat,
         Self::Reorder,
@@ -137,6 +142,7 @@ impl Class {
         Self::Retry,
         Self::Cancel,
         Self::Transfer,
+        Self::Full,
     ];
 
     /// The name that the command line knows it by.

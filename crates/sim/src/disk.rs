@@ -4,16 +4,17 @@
 //! reported synced stays in it for ever. While one sync is under way, the writes handed over wait
 //! for the next one, which carries all of them, as the engine's log writer does it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use codec::{Item, Restored, WriteBatch};
-use multiraft::BatchTicket;
+use multiraft::{BatchTicket, WriteQueue};
 use raft_core::{Configuration, EntryRun, Fetch, FetchError, HardState, RestoredReplica, RunBody};
 use types::{Generation, GroupId, LogId, LogIndex, ReplicaId};
 
+use crate::class::Class;
 use crate::plan::{Plan, Storage};
 use crate::real::{Ending, LastCommit, RealDisk};
+use crate::room::{Found, Room};
 use crate::stamps::Stamps;
 
 /// One group's durable state; one run per entry, so that any cut is a truncation.
@@ -175,17 +176,23 @@ pub(crate) enum DiskFault {
 
 /// Why a disk does not do what it was told.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Refused(pub(crate) String);
+pub(crate) enum Refused {
+    /// There is no room for it, and nothing of it is there.
+    Full,
+    /// Something that nobody should ever see, unless the disk is damaged.
+    Broken(String),
+}
 
 /// A node's disk.
 #[derive(Debug)]
 pub(crate) struct Disk {
     /// What was reported synced, and what happened to be there after a crash.
     pub(crate) image: Image,
-    /// Handed over and not yet synced, oldest first.
-    queue: VecDeque<(BatchTicket, WriteBatch)>,
-    /// How many of them the sync under way carries.
-    syncing: usize,
+    /// Handed over and not yet synced.
+    queue: WriteQueue<BatchTicket>,
+    room: Room,
+    /// What its node found when it looked or wrote last.
+    pub(crate) found: Found,
     pub(crate) fault: Option<DiskFault>,
     /// Syncs that begin before then take until then.
     pub(crate) stalled_until: u64,
@@ -202,11 +209,13 @@ pub(crate) struct Disk {
 impl Disk {
     pub(crate) fn new(node: u64, life: u64, plan: &Plan) -> Self {
         let is_tiny = plan.tiny_limits.contains(node);
-        let real = || RealDisk::new(node, plan.seed.wrapping_add(life << 32), is_tiny);
+        let seed = plan.seed.wrapping_add(life << 32);
+        let real = || RealDisk::new(node, seed, is_tiny, plan.has(Class::Full));
         Self {
             image: Image::default(),
-            queue: VecDeque::new(),
-            syncing: 0,
+            queue: WriteQueue::default(),
+            room: Room::Ample,
+            found: Found::default(),
             fault: None,
             stalled_until: 0,
             real: (plan.storage == Storage::Redb).then(real),
@@ -219,10 +228,15 @@ impl Disk {
     /// Opens the store: all groups that it holds.
     ///
     /// # Errors
-    /// The store refuses to open, or holds something else than it must.
+    /// The store refuses to open, or holds something else than it must; or there is no room.
     pub(crate) fn open(&mut self) -> Result<Vec<Restored>, Refused> {
-        let Some(real) = &mut self.real else { return Ok(self.image.restore()) };
-        let found = real.open().map_err(Refused)?;
+        self.found = self.room.look();
+        let Some(real) = &mut self.real else {
+            let is_full = self.room == Room::Nothing;
+            return if is_full { Err(Refused::Full) } else { Ok(self.image.restore()) };
+        };
+        let found = real.open()?;
+        self.found = real.space();
         let doubtful = std::mem::take(&mut self.doubtful);
         let is_doubtful = !doubtful.is_empty();
         if found == self.image.restore() {
@@ -234,45 +248,77 @@ impl Disk {
             self.recovered = is_doubtful.then_some(true);
             return Ok(found);
         }
-        Err(Refused(format!("it holds {found:?}, expected {:?}", self.image.restore())))
+        Err(Refused::Broken(format!("it holds {found:?}, expected {:?}", self.image.restore())))
     }
 
     /// Takes a write; whether a sync has to be begun.
     pub(crate) fn write(&mut self, ticket: BatchTicket, batch: WriteBatch) -> bool {
-        self.queue.push_back((ticket, batch));
-        self.begin()
+        self.queue.push(batch, ticket);
+        // What found no room is tried again in its time.
+        !self.queue.is_refused() && self.queue.begin()
     }
 
-    /// Begins a sync of all that waits, unless one is under way or nothing waits.
+    /// Begins a sync of what waits, unless one is under way or nothing waits.
     pub(crate) fn begin(&mut self) -> bool {
-        if self.syncing > 0 || self.queue.is_empty() {
-            return false;
-        }
-        self.syncing = self.queue.len();
-        true
+        self.queue.begin()
     }
 
-    /// The sync under way is done: its writes are there, and come back to be reported, in order.
+    /// The sync under way is done, as far as there is room: what it wrote is there and comes back to be
+    /// reported, in order.
     ///
     /// # Errors
-    /// The store could not write.
+    /// There is no room for the oldest write, which stays the oldest; or the store could not write.
     pub(crate) fn synced(
         &mut self,
-        mut each: impl FnMut(BatchTicket, WriteBatch),
+        mut each: impl FnMut(BatchTicket, &WriteBatch),
     ) -> Result<(), Refused> {
-        if self.real.is_some() {
-            let batches = self.under_way();
-            self.real.as_mut().map_or(Ok(()), |real| real.commit(&batches)).map_err(Refused)?;
+        while let Err(refused) = self.commit() {
+            if refused != Refused::Full || !self.queue.refused() {
+                self.note_room();
+                return Err(refused);
+            }
         }
-        for (ticket, batch) in self.queue.drain(..std::mem::take(&mut self.syncing)) {
-            self.image.write(&batch);
-            each(ticket, batch);
+        for (ticket, batch) in self.queue.receipts().iter().zip(self.queue.under_way()) {
+            self.image.write(batch);
+            each(*ticket, batch);
         }
+        self.queue.written();
+        self.note_room();
         Ok(())
     }
 
-    fn under_way(&self) -> Vec<WriteBatch> {
-        self.queue.iter().take(self.syncing).map(|(_, batch)| batch.clone()).collect()
+    fn commit(&mut self) -> Result<(), Refused> {
+        let batches = self.queue.under_way();
+        match &mut self.real {
+            Some(real) => real.commit(batches),
+            None if batches.iter().all(|batch| self.room.fits(batch)) => Ok(()),
+            None => Err(Refused::Full),
+        }
+    }
+
+    /// Looks how much room there is; on a disk that is low it also lets a store tidy up.
+    ///
+    /// # Errors
+    /// The store could not be asked.
+    pub(crate) fn look(&mut self) -> Result<(), Refused> {
+        if let Some(real) = &mut self.real {
+            real.look()?;
+        }
+        self.note_room();
+        Ok(())
+    }
+
+    fn note_room(&mut self) {
+        let found = self.real.as_ref().map_or(self.room.look(), RealDisk::space);
+        self.found = found.with_waiting(self.queue.is_refused());
+    }
+
+    /// Somebody else takes room, or gives it back, so that this much is left.
+    pub(crate) fn leave(&mut self, room: Room) {
+        self.room = room;
+        if let Some(real) = &mut self.real {
+            real.leave(room);
+        }
     }
 
     /// The entries of `first..=last`, at most `bytes_max` of them, in any case one; none if the log
@@ -290,33 +336,42 @@ impl Disk {
     }
 
     /// Writes handed over and not yet reported.
-    pub(crate) fn waiting(&self) -> usize {
+    pub(crate) const fn waiting(&self) -> usize {
         self.queue.len()
     }
 
     /// How many of them the sync under way carries.
-    pub(crate) const fn syncing(&self) -> usize {
-        self.syncing
+    pub(crate) fn syncing(&self) -> usize {
+        self.queue.under_way().len()
+    }
+
+    /// How many of them may happen to be there if whoever wrote them is gone: those that there is room
+    /// for, up to the first that there is none for, or was none when it was tried last.
+    pub(crate) fn keepable(&self) -> usize {
+        if self.queue.is_refused() && self.syncing() == 0 {
+            return 0;
+        }
+        self.queue.batches().iter().take_while(|batch| self.room.fits(batch)).count()
     }
 
     /// Whoever wrote is gone. Of what waits, the first `kept` writes happen to be there, the others
     /// never will be; a real store decides itself what is there. Returns whether its disk was left
     /// torn.
     pub(crate) fn end(&mut self, ending: Ending, kept: usize) -> bool {
-        let batches = self.under_way();
-        let waiting = self.queue.drain(..).map(|(_, batch)| batch);
-        self.syncing = 0;
+        let kept = kept.min(self.keepable());
+        let queue = std::mem::take(&mut self.queue);
         (self.fault, self.stalled_until) = (None, 0);
         let Some(real) = &mut self.real else {
-            waiting.take(kept).for_each(|batch| self.image.write(&batch));
+            queue.batches().iter().take(kept).for_each(|batch| self.image.write(batch));
             return false;
         };
-        drop(waiting);
-        let (last, is_torn) = real.end(ending, &batches);
+        let batches = queue.under_way();
+        let (last, is_torn) = real.end(ending, batches);
+        real.leave(self.room);
         match last {
             LastCommit::Absent => {}
             LastCommit::Present => batches.iter().for_each(|batch| self.image.write(batch)),
-            LastCommit::Unknown => self.doubtful = batches,
+            LastCommit::Unknown => self.doubtful = batches.to_vec(),
         }
         is_torn
     }

@@ -114,6 +114,26 @@ pub enum Effect {
     HandoversRefused,
     /// Operations refused during a handover.
     RefusedInHandover,
+    /// Attempts to write that found no room, even for the oldest write alone.
+    NoRoom,
+    /// Writes that waited for room and were made then.
+    RoomAgain,
+    /// Nodes that ended while a write waited for room.
+    EndedFull,
+    /// Starts that found no room.
+    StartsFull,
+    /// Writes refused by leaders with full disks.
+    RefusedFull,
+    /// Writes refused by leaders of full majorities.
+    RefusedMajority,
+    /// Messages with commands refused for a full disk.
+    CommandsRefused,
+    /// Writes given up because nothing found room.
+    StuckTold,
+    /// Times that a node learned of another's full disk.
+    FullHeard,
+    /// Groups handed over for a full disk.
+    MadeWay,
     /// Retries served.
     RetriesServed,
     /// Operations served after the client left.
@@ -130,6 +150,10 @@ pub enum Effect {
     ServedInChain,
     /// Groups of which nobody could lead while a partition lasted.
     NobodyAble,
+    /// Groups served while a minority of all disks was full.
+    ServedBesideFull,
+    /// Groups read while a majority of all disks was full.
+    ReadWhileFull,
     /// Restarts.
     Restarts,
     /// Machines restored with what they had applied.
@@ -214,7 +238,7 @@ impl Coverage {
 pub const FAULT_EFFECTS: usize = Effect::RetriesServed as usize;
 
 /// The menu of effects, in the order in which they are declared.
-const EFFECTS: [(Effect, &str); 79] = [
+const EFFECTS: [(Effect, &str); 91] = [
     (Effect::FramesLost, "frames lost"),
     (Effect::FramesRepeated, "frames that arrived twice"),
     (Effect::FramesOvertaken, "frames overtaken by a later one"),
@@ -270,6 +294,16 @@ const EFFECTS: [(Effect, &str); 79] = [
     (Effect::HandoversAstray, "handovers after which others led, or nobody"),
     (Effect::HandoversRefused, "handovers refused"),
     (Effect::RefusedInHandover, "operations refused during a handover"),
+    (Effect::NoRoom, "attempts to write that found no room"),
+    (Effect::RoomAgain, "writes that waited for room and got it"),
+    (Effect::EndedFull, "nodes that ended while a write waited for room"),
+    (Effect::StartsFull, "starts that found no room"),
+    (Effect::RefusedFull, "writes refused for a full disk"),
+    (Effect::RefusedMajority, "writes refused for a full majority"),
+    (Effect::CommandsRefused, "messages with commands refused for a full disk"),
+    (Effect::StuckTold, "writes given up for want of room"),
+    (Effect::FullHeard, "full disks that another node heard of"),
+    (Effect::MadeWay, "groups handed over for a full disk"),
     (Effect::RetriesServed, "retries served"),
     (Effect::CancelledServed, "operations served after the client left"),
     (Effect::Redirects, "redirects that led to the leader"),
@@ -278,6 +312,8 @@ const EFFECTS: [(Effect, &str); 79] = [
     (Effect::ServedConstrained, "groups served around a hub without their leader"),
     (Effect::ServedInChain, "groups served in a chain"),
     (Effect::NobodyAble, "groups that nobody could lead while cut"),
+    (Effect::ServedBesideFull, "groups served beside full disks"),
+    (Effect::ReadWhileFull, "groups read while a majority was full"),
     (Effect::Restarts, "restarts"),
     (Effect::RestoredAhead, "machines restored with what they had applied"),
     (Effect::Elections, "leaders elected"),

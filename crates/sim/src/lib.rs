@@ -18,8 +18,8 @@
 //!
 //! Where to read: [`run`] and `world/` for the loop; `plan.rs` for what a seed draws, `class.rs` for
 //! the menu of faults, `effect.rs` for what came of them; `node.rs` for one node, `network.rs`,
-//! `disk.rs`, `real.rs`, `machine.rs` and `client.rs` for what surrounds it; `check/` for one property
-//! per file, which see logs through `stamps.rs`. [`history`] checks what clients saw, of the
+//! `disk.rs`, `real.rs`, `room.rs`, `machine.rs` and `client.rs` for what surrounds it; `check/` for
+//! one property per file, which see logs through `stamps.rs`. [`history`] checks what clients saw, of the
 //! simulator or of anything else.
 //!
 //! **Left out**: compaction and snapshots, changes of membership, hibernation, which the engine does
@@ -41,6 +41,7 @@ mod plan;
 mod queue;
 mod random;
 mod real;
+mod room;
 mod stamps;
 mod story;
 mod world;

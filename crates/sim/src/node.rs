@@ -12,6 +12,7 @@ use crate::disk::{Disk, Image, Refused};
 use crate::machine::Machine;
 use crate::plan::Plan;
 use crate::queue::{Boot, Event};
+use crate::room::RoomWatch;
 
 /// One tick of a clock that is right.
 pub(crate) const TICK_US: u64 = 50_000;
@@ -61,6 +62,8 @@ pub(crate) struct Node {
     pub(crate) put_off: Vec<Event>,
     /// How long each turn takes.
     pub(crate) turn_us: u64,
+    /// What it knows of room, its own disk's and the others'.
+    pub(crate) rooms: RoomWatch,
     /// Whether its replicas are not counted on any more: its store is another one, or damaged.
     pub(crate) is_out: bool,
     /// Whether its disk was damaged at rest.
@@ -98,6 +101,7 @@ impl Node {
             stopped_until: 0,
             put_off: Vec::new(),
             turn_us: 0,
+            rooms: RoomWatch::new(plan.nodes),
             is_out: false,
             is_damaged: false,
             has_met_damage: false,
@@ -140,7 +144,7 @@ impl Node {
     /// it does not hold yet are founded as soon as all founders have been met.
     ///
     /// # Errors
-    /// Its store does not open, or does not hold what it must.
+    /// Its store does not open, does not hold what it must, or has no room.
     pub(crate) fn start(
         &mut self,
         now: u64,
@@ -149,6 +153,7 @@ impl Node {
     ) -> Result<Vec<Input<u64>>, Refused> {
         let restored = self.disk.open()?;
         self.boot += 1;
+        self.rooms = RoomWatch::new(plan.nodes);
         self.clock = Clock { ticks: 0, told: 0, is_starved: false, started_at: now, ..self.clock };
         let mut settings = self.limits;
         settings.seed = plan.seed.wrapping_add(self.boot);

@@ -79,6 +79,15 @@ pub struct Plan {
     pub events_max: u64,
 }
 
+/// Whether faults of a class are on. A class that came later than seeds were recorded draws from a
+/// stream of its own, so that without it a seed is what it was.
+fn is_drawn(class: Class, seed: u64, random: &mut Random) -> bool {
+    if class == Class::Full {
+        return Random::stream(seed, 6).one_in(2);
+    }
+    random.one_in(2)
+}
+
 impl Plan {
     /// Draws a plan; each class of faults is off with even odds, so that some runs show what a class
     /// does alone.
@@ -90,7 +99,7 @@ impl Plan {
         let groups = random.within(1, if many { 64 } else { 8 });
         let mut faults = Classes::default();
         for class in Class::ALL {
-            if random.one_in(2) {
+            if is_drawn(class, seed, &mut random) {
                 faults = faults.with(class);
             }
         }
@@ -133,5 +142,26 @@ impl Plan {
     /// Whether faults of a class happen.
     pub(crate) const fn has(&self, class: Class) -> bool {
         self.faults.contains(class)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_what_they_were_but_for_the_classes_that_came_later() {
+        let plans = (0..1_000).map(|seed| Plan::draw(seed, 0));
+        let sums = plans.fold([0; 4], |[faults, keys, learners, full], plan| {
+            let older = plan.faults.without(Class::Full).iter().count();
+            let has_full = u64::from(plan.has(Class::Full));
+            [
+                faults + older as u64,
+                keys + plan.keys,
+                learners + plan.learners as u64,
+                full + has_full,
+            ]
+        });
+        assert_eq!(sums, [20_956, 2_527, 762, 494]);
     }
 }

@@ -14,6 +14,7 @@ use crate::class::Class;
 use crate::client::Wish;
 use crate::effect::Effect;
 use crate::partition::Ways;
+use crate::room::Room;
 
 /// Which start of a node something belongs to; what belongs to an earlier one is void.
 pub(crate) type Boot = u64;
@@ -66,6 +67,8 @@ pub(crate) enum Event {
     Want(Wish),
     /// A client that waited for an answer stops waiting.
     Cancel { attempt: u64 },
+    /// A node looks how much room its disk has, unless it has planned another look since.
+    Look { node: u64, boot: Boot, number: u64 },
     /// A node that has begun to lead falls.
     Fall { node: u64, boot: Boot },
     /// A fault of a class strikes.
@@ -93,6 +96,10 @@ pub(crate) enum Relief {
     Hear { node: u64, ways: Ways },
     /// A way is as fast as before.
     Undelay { from: u64, to: u64 },
+    /// It is not over: a disk has only so much room left.
+    Fill { node: u64, room: Room },
+    /// A disk has room again.
+    Clear { node: u64 },
     /// A node's ticks come again.
     Feed { node: u64 },
     /// A node is as fast as before.
@@ -110,6 +117,7 @@ impl Event {
             | Self::Fitness { node, boot, .. }
             | Self::Applied { node, boot, .. }
             | Self::Fetched { node, boot, .. }
+            | Self::Look { node, boot, .. }
             | Self::Fall { node, boot } => Some((*node, Some(*boot))),
             Self::Deliver(packet) => Some((packet.to, None)),
             Self::Ask { node, .. } | Self::Order { node, .. } => Some((*node, None)),

@@ -9,12 +9,17 @@ use codec::{Restored, WriteBatch};
 use raft_core::{EntryRun, Fetch, FetchError};
 use storage_redb::sim_disk::SimDisk;
 use storage_redb::{
-    CommitPhases, FetchRequest, Identity, RawStoreOptions, ReadError, Store, StoreOptions,
+    CommitPhases, DiskSpace, FetchRequest, Identity, OpenError, RawStoreOptions, ReadError, Room,
+    Store, StoreError, StoreOptions,
 };
 use types::{ClusterId, GroupId, NodeId};
 
+use crate::disk::Refused;
 use crate::random::Random;
+use crate::room::{Found, Room as Left};
 
+/// How much a store keeps back of a disk that is to be full now and then.
+const RESERVE_BYTES: u64 = 4 << 20;
 /// How many empty places are passed over before one is damaged.
 const EMPTY_PLACES_MAX: u32 = 64;
 
@@ -51,7 +56,8 @@ pub(crate) struct RealDisk {
 }
 
 impl RealDisk {
-    pub(crate) fn new(node: u64, seed: u64, is_tiny: bool) -> Self {
+    /// An empty disk; one that is to be full now and then keeps as small a reserve as it may.
+    pub(crate) fn new(node: u64, seed: u64, is_tiny: bool, may_be_full: bool) -> Self {
         let cluster = ClusterId::new("sim").expect("a legal name");
         let mut raw = RawStoreOptions { page_cache_bytes: 1 << 20, ..RawStoreOptions::default() };
         if is_tiny {
@@ -61,6 +67,9 @@ impl RealDisk {
             raw.sparse_bytes_max = 8 << 10;
             raw.checkpoint_page_bytes_max = 512;
             raw.superseded_checkpoints_max = 4;
+        }
+        if may_be_full {
+            raw.disk_reserve_bytes = RESERVE_BYTES;
         }
         let mut random = Random::stream(seed, 1_000 + node);
         if random.one_in(3) {
@@ -76,17 +85,59 @@ impl RealDisk {
     }
 
     /// Opens the store; the error is the one that its operator would read.
-    pub(crate) fn open(&mut self) -> Result<Vec<Restored>, String> {
+    pub(crate) fn open(&mut self) -> Result<Vec<Restored>, Refused> {
         let opened = Store::open_backend(self.disk.clone(), &self.identity, self.options);
-        let (store, restored) = opened.map_err(|error| error.to_string())?;
+        let (store, restored) = opened.map_err(|error| {
+            let is_full = matches!(error, OpenError::DiskFull { .. });
+            if is_full { Refused::Full } else { Refused::Broken(error.to_string()) }
+        })?;
         self.store = Some(store);
         Ok(restored)
     }
 
+    /// Looks how much room there is, and lets the store tidy up if that is little.
+    pub(crate) fn look(&mut self) -> Result<(), Refused> {
+        let Some(store) = &mut self.store else { return Err(closed()) };
+        if store.look_at_disk().map_err(refused)?.is_low {
+            match store.commit(&[]).map_err(refused) {
+                Ok(()) | Err(Refused::Full) => {}
+                Err(broken) => return Err(broken),
+            }
+        }
+        Ok(())
+    }
+
+    /// What the store found when it looked or wrote last.
+    pub(crate) fn space(&self) -> Found {
+        let space = self.store.as_ref().map(Store::disk_space);
+        space.map_or_else(Found::default, |DiskSpace { is_low, is_full, .. }| Found {
+            is_low,
+            is_closed: is_full,
+            is_waiting: false,
+        })
+    }
+
+    /// Somebody else takes room, or gives it back. How much is left beside the store's reserve is a
+    /// part of that; with none at all the reserve is gone too.
+    pub(crate) fn leave(&mut self, room: Left) {
+        let free = match room {
+            Left::Ample => return self.disk.unlimit(),
+            Left::Low => 3 * RESERVE_BYTES / 4,
+            Left::Closed => RESERVE_BYTES / 2,
+            Left::Scarce => RESERVE_BYTES / 8,
+            Left::Nothing => {
+                // Whoever takes it all does not ask whose it was.
+                let _ = self.disk.give_up_reserve();
+                0
+            }
+        };
+        self.disk.leave_free(free);
+    }
+
     /// Makes batches durable, in one commit.
-    pub(crate) fn commit(&mut self, batches: &[WriteBatch]) -> Result<(), String> {
-        let Some(store) = &mut self.store else { return Err("the store is closed".to_owned()) };
-        store.commit(batches).map_err(|error| error.to_string())
+    pub(crate) fn commit(&mut self, batches: &[WriteBatch]) -> Result<(), Refused> {
+        let Some(store) = &mut self.store else { return Err(closed()) };
+        store.commit(batches).map_err(refused)
     }
 
     pub(crate) fn fetch(&self, group: GroupId, fetch: &Fetch) -> Result<Vec<EntryRun>, FetchError> {
@@ -126,8 +177,11 @@ impl RealDisk {
             if ending == Ending::Power {
                 self.disk.cut_power_in(self.random.below(16));
             }
-            let is_done = self.commit(batches).is_ok();
-            fate = if is_done { LastCommit::Present } else { LastCommit::Unknown };
+            fate = match self.commit(batches) {
+                Ok(()) => LastCommit::Present,
+                Err(Refused::Full) => LastCommit::Absent,
+                Err(Refused::Broken(_)) => LastCommit::Unknown,
+            };
         }
         if ending == Ending::Clean {
             // Closing writes once more, so that damage of the last commit loses nothing.
@@ -173,4 +227,17 @@ impl RealDisk {
             self.disk.swap(one * BLOCK, other * BLOCK, BLOCK);
         }
     }
+}
+
+fn refused(error: StoreError) -> Refused {
+    match error {
+        StoreError::DiskFull { .. } => Refused::Full,
+        error @ (StoreError::Misuse(_) | StoreError::Disk { .. } | StoreError::Poisoned { .. }) => {
+            Refused::Broken(error.to_string())
+        }
+    }
+}
+
+fn closed() -> Refused {
+    Refused::Broken("the store is closed".to_owned())
 }

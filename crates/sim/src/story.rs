@@ -23,6 +23,7 @@ impl fmt::Display for Event {
                 write!(f, "node {node}, group {group}: read {fetch:?}")
             }
             Self::Fitness { node, fitness, .. } => write!(f, "node {node} is told: {fitness:?}"),
+            Self::Look { node, .. } => write!(f, "node {node} looks at its disk"),
             Self::Ask { node, attempt } => write!(f, "attempt {attempt} comes to node {node}"),
             Self::Order { node, group, to } => {
                 write!(f, "node {node} is told to hand group {group} to node {to}")

@@ -34,3 +34,14 @@ fn nobody_is_deposed_without_a_fault_at_the_shortest_legal_election_timeout() {
         assert_eq!(outcome.coverage.of(Effect::Elections), 1, "seed {seed}");
     }
 }
+
+#[test]
+fn nobody_waits_for_a_majority_that_is_half_full_and_half_gone() {
+    // Two of five voters were away, two more were full, and the leader told nobody.
+    let faults = Classes::default().with(Class::Full);
+    for seed in 0..8 {
+        let drawn = Plan { nodes: 5, groups: 2, replication_factor: 5, ..Plan::draw(seed, 1_000) };
+        let found = Plan { faults, heals_quorum_only: true, ..drawn };
+        run(found, None).unwrap_or_else(|violation| panic!("{violation}"));
+    }
+}

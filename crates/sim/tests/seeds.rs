@@ -59,6 +59,32 @@ fn a_group_serves_while_a_part_of_it_is_cut_off() {
 }
 
 #[test]
+fn full_disks_are_a_pause() {
+    let mut coverage = Coverage::default();
+    for seed in 0..24 {
+        let faults = Classes::default().with(Class::Full).with(Class::Crash);
+        let drawn = Plan { nodes: 5, groups: 2, replication_factor: 3, ..Plan::draw(seed, 3_000) };
+        let outcome = run(Plan { faults, ..drawn }, None);
+        let outcome = outcome.unwrap_or_else(|violation| panic!("{violation}"));
+        coverage.merge(outcome.coverage.counts().iter().copied());
+    }
+    let effects = [
+        Effect::NoRoom,
+        Effect::RoomAgain,
+        Effect::RefusedFull,
+        Effect::RefusedMajority,
+        Effect::CommandsRefused,
+        Effect::FullHeard,
+        Effect::MadeWay,
+        Effect::ServedBesideFull,
+        Effect::ReadWhileFull,
+    ];
+    for effect in effects {
+        assert!(coverage.of(effect) > 0, "{effect:?}");
+    }
+}
+
+#[test]
 fn plain_and_packed_nodes_commit_the_same() {
     for seed in 0..24 {
         let commands = compare_modes(&Plan::draw(seed, 0)).unwrap_or_else(|what| panic!("{what}"));

@@ -74,6 +74,9 @@ impl World<'_> {
         let Some(asked) = self.clients.find(attempt) else { return };
         asked.boot = Some(boot);
         let Attempt { group, key, kind, .. } = *asked;
+        if kind == Kind::Write && self.has_no_room(node, group) {
+            return self.refuse_write(attempt);
+        }
         self.touched.push(group);
         let range = self.routing.vshards_of(group);
         let offset = choice % u64::from(range.end - range.start);
@@ -113,7 +116,7 @@ impl World<'_> {
     }
 
     /// Nothing was done, and nothing will be; unless the client does not care any more, it is told.
-    fn refused(&mut self, attempt: &Attempt) {
+    pub(super) fn refused(&mut self, attempt: &Attempt) {
         if !attempt.is_cancelled {
             self.checks.histories.refused(attempt.record);
         }
@@ -128,7 +131,7 @@ impl World<'_> {
         }
     }
 
-    fn try_again(&mut self, attempt: &Attempt, redirect: Option<u64>) {
+    pub(super) fn try_again(&mut self, attempt: &Attempt, redirect: Option<u64>) {
         let is_wanted = !attempt.is_cancelled && (self.is_patient || attempt.tries < TRIES_MAX);
         if is_wanted && self.is_asked {
             let Attempt { wish: number, group, key, kind, tries, .. } = *attempt;
@@ -186,6 +189,9 @@ impl World<'_> {
                 self.checks.reads.read(&attempt, index, applied, value)
             }
             (Answer::Uncertain, Kind::Write) => {
+                if self.leads(node, attempt.group) && self.knows_shortage(node) {
+                    self.count(Effect::StuckTold);
+                }
                 self.give_up(&attempt);
                 Ok(())
             }
@@ -206,6 +212,12 @@ impl World<'_> {
                 self.count(Effect::Refused);
                 self.refused(&attempt);
                 self.clients.doubt(attempt.group);
+                self.try_again(&attempt, None);
+                Ok(())
+            }
+            (Answer::MajorityFull, Kind::Write) if self.knows_shortage(node) => {
+                self.count(Effect::RefusedMajority);
+                self.refused(&attempt);
                 self.try_again(&attempt, None);
                 Ok(())
             }

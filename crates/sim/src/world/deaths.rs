@@ -40,7 +40,8 @@ impl World<'_> {
         let host = self.node(node);
         let inputs = match host.start(now, &plan, &routing) {
             Ok(inputs) => inputs,
-            Err(Refused(what)) => return self.halt(node, &what),
+            Err(Refused::Full) => return self.start_later(node),
+            Err(Refused::Broken(what)) => return self.halt(node, &what),
         };
         let host = self.node(node);
         let (boot, tick_us) = (host.boot, host.clock.tick_us);
@@ -56,6 +57,7 @@ impl World<'_> {
         }
         let phase = self.random.below(tick_us);
         self.plan_event(phase, Event::Tick { node, boot });
+        self.plan_look(node);
         for peer in (1..=plan.nodes).filter(|peer| *peer != node) {
             let after = self.random.within(100, 2_000);
             self.plan_event(after, Event::Meet { node, boot, peer });
@@ -179,11 +181,15 @@ impl World<'_> {
         if host.running.is_none() {
             return;
         }
+        let was_waiting = host.disk.found.is_waiting;
         let is_torn = host.disk.end(ending, kept);
         let unheard = std::mem::take(&mut host.put_off);
         host.die();
         if is_torn {
             self.count(Effect::TornOnDisk);
+        }
+        if was_waiting {
+            self.count(Effect::EndedFull);
         }
         self.tell(|| format!("  node {node} ends by {ending:?}, {kept} of its writes are kept"));
         for event in unheard {
@@ -194,7 +200,7 @@ impl World<'_> {
 
     /// A disk failed: the node stops, and is started again.
     pub(super) fn fail(&mut self, node: u64, may_be_written: bool) {
-        let waiting = self.node(node).disk.waiting() as u64;
+        let waiting = self.node(node).disk.keepable() as u64;
         let kept = if may_be_written { self.random.within(0, waiting) } else { 0 };
         self.end(node, Ending::Power, usize::try_from(kept).expect("a short queue"));
         let after = self.random.within(10_000, 2_000_000);

@@ -1,7 +1,7 @@
 //! Frames on their way: checked when they leave, damaged or lost, and read when they arrive.
 
 use bytes::Bytes;
-use codec::{Envelope, FrameFault, FrameLimits, decode_frame};
+use codec::{Envelope, FrameFault, FrameLimits, decode_frame, is_notice};
 use multiraft::{Input, OutFrame};
 use raft_core::MessageBody;
 use types::{Generation, GroupId, NodeId, ReplicaId};
@@ -41,6 +41,11 @@ impl World<'_> {
             // The transport's checksum sees what the codec cannot, and breaks the connection.
             self.reset(node, to.0);
             return Ok(());
+        }
+        for envelope in &messages {
+            if envelope.message.body == MessageBody::TimeoutNow {
+                self.make_way(node, envelope.group, to.0);
+            }
         }
         self.transmit(packet);
         Ok(())
@@ -92,9 +97,13 @@ impl World<'_> {
             }
             return;
         }
+        if is_notice(&packet.frame) {
+            return self.hear_notice(packet);
+        }
         let until = host.clock.told + host.limits.timing.promise_ticks();
         let messages = decode_frame(&packet.frame, &FrameLimits::default());
-        let messages = messages.expect("it was decoded when it was sent");
+        let mut messages = messages.expect("it was decoded when it was sent");
+        self.refuse_commands(to, &mut messages);
         self.touched.extend(messages.iter().map(|envelope| envelope.group));
         let of_leaders = messages.iter().filter(|envelope| {
             let body = &envelope.message.body;

@@ -38,6 +38,11 @@ impl Handovers {
         self.open.retain(|_, handover| handover.node != node);
     }
 
+    /// Whether a node was told to hand a group over, and has not said what has come of it.
+    pub(super) fn concern(&self, node: u64, group: GroupId) -> bool {
+        self.open.values().any(|open| (open.node, open.group) == (node, group))
+    }
+
     /// One that nobody has heard of yet.
     pub(super) fn any(&self) -> Option<&Handover> {
         self.open.values().next()

@@ -2,9 +2,9 @@
 //!
 //! `turns.rs` gives events to nodes and carries out what they want; `frames.rs` sends, `clients.rs`
 //! asks and is answered, `strikes.rs` lets faults happen, `ailments.rs` and `coups.rs` more of them,
-//! those of `coups.rs` being what leaders fall by; `handovers.rs` moves leaders, `deaths.rs` ends and
-//! starts nodes, `phases.rs` leads through the run, `partial.rs` through what is demanded while a part
-//! of the cluster is cut off; `alike.rs` asks the same of clusters that should not differ.
+//! those of `coups.rs` being what leaders fall by; `handovers.rs` moves leaders, `rooms.rs` is about full
+//! disks; `deaths.rs` ends and starts nodes, `phases.rs` leads through the run, `partial.rs` and
+//! `shortage.rs` through what is demanded while a part of the cluster is cut off or has no room; `alike.rs` asks the same of clusters that should not differ.
 
 mod ailments;
 mod alike;
@@ -15,8 +15,12 @@ mod frames;
 mod handovers;
 mod partial;
 mod phases;
+mod rooms;
+mod shortage;
 mod strikes;
 mod turns;
+
+use std::collections::BTreeMap;
 
 use multiraft::Input;
 use routing::RoutingTable;
@@ -90,6 +94,8 @@ struct World<'a> {
     clients: Clients,
     client_random: Random,
     handovers: Handovers,
+    /// The nodes that were told to take over groups from full ones.
+    heirs: BTreeMap<GroupId, u64>,
     checks: Checks,
     coverage: Coverage,
     teller: Option<Teller<'a>>,
@@ -137,6 +143,7 @@ impl<'a> World<'a> {
             clients: Clients::default(),
             client_random: Random::stream(plan.seed, 3),
             handovers: Handovers::default(),
+            heirs: BTreeMap::new(),
             checks: Checks::new(&plan),
             coverage: Coverage::default(),
             teller,

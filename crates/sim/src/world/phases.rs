@@ -12,6 +12,7 @@ use crate::effect::Effect;
 use crate::node::TICK_US;
 use crate::queue::Event;
 use crate::real::Ending;
+use crate::room::Room;
 
 /// How long a healed cluster may take to settle, in microseconds: elections, retries, catching up.
 pub(super) const SETTLE_US: u64 = 60_000_000;
@@ -33,6 +34,7 @@ impl World<'_> {
         }
         let present = self.heal();
         self.live_in_part(&present)?;
+        self.live_in_shortage(&present)?;
         self.pass(2_000_000)?;
         self.is_asked = false;
         self.settle(&present)?;
@@ -76,6 +78,7 @@ impl World<'_> {
             let host = self.node(node);
             host.disk.fault = None;
             host.disk.stalled_until = 0;
+            host.disk.leave(Room::Ample);
             host.turn_us = 0;
             host.clock.is_starved = false;
             host.clock.ticks = host.clock.ticks.max(host.clock.told);

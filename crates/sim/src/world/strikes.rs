@@ -11,6 +11,7 @@ use crate::partition::{self, Ways};
 use crate::queue::{Event, Relief};
 use crate::random::Random;
 use crate::real::Ending;
+use crate::room::Room;
 
 const SECOND: u64 = 1_000_000;
 
@@ -49,7 +50,8 @@ const fn gap_us(class: Class) -> Option<(u64, u64)> {
         | Class::Storm
         | Class::Slow
         | Class::JumpForward
-        | Class::JumpBack => Some((2 * SECOND, 15 * SECOND)),
+        | Class::JumpBack
+        | Class::Full => Some((2 * SECOND, 15 * SECOND)),
         Class::SyncError | Class::WriteError | Class::ReadError => Some((SECOND, 10 * SECOND)),
         Class::Blackout | Class::Wipe | Class::BitFlip | Class::Misdirect => {
             Some((5 * SECOND, 30 * SECOND))
@@ -108,6 +110,7 @@ impl World<'_> {
             Class::Stall => self.node(one).disk.stalled_until = self.queue.now() + for_us,
             Class::BitFlip | Class::Misdirect => self.damage_disk(class, one),
             Class::Transfer => self.hand_over(one),
+            Class::Full => self.fill(one, for_us),
             Class::Loss
             | Class::Repeat
             | Class::Reorder
@@ -137,6 +140,8 @@ impl World<'_> {
             Relief::Supplant { node } => self.supplant(node),
             Relief::Hear { node, ways } => self.hear(node, ways),
             Relief::Undelay { from, to } => self.network.delay(from, to, 0),
+            Relief::Fill { node, room } => self.leave_room(node, room),
+            Relief::Clear { node } => self.leave_room(node, Room::Ample),
             Relief::Feed { node } => self.node(node).clock.is_starved = false,
             Relief::Quicken { node } => self.node(node).turn_us = 0,
         }
@@ -196,8 +201,11 @@ impl World<'_> {
         if self.node_ref(node).running.is_none() {
             return;
         }
-        let waiting = self.node_ref(node).disk.waiting() as u64;
-        let kept = self.random.within(0, waiting);
+        let (waiting, keepable) = {
+            let disk = &self.node_ref(node).disk;
+            (disk.waiting() as u64, disk.keepable() as u64)
+        };
+        let kept = self.random.within(0, keepable);
         if kept < waiting {
             self.count(Effect::UnsyncedLost);
         }
@@ -219,7 +227,8 @@ impl World<'_> {
 
     /// A process dies; the system still writes what it was handed.
     fn kill(&mut self, node: u64, for_us: u64) {
-        let kept = self.node_ref(node).disk.syncing();
+        let disk = &self.node_ref(node).disk;
+        let kept = disk.syncing().min(disk.keepable());
         if self.node_ref(node).running.is_some() && kept > 0 {
             self.count(Effect::KillsMidWrite);
         }

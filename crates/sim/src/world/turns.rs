@@ -52,6 +52,7 @@ impl World<'_> {
             | Event::Fetched { node, .. }
             | Event::Order { node, .. }
             | Event::Fitness { node, .. }
+            | Event::Look { node, .. }
             | Event::Ask { node, .. } => {
                 self.take(event)?;
                 self.turn(node)
@@ -91,6 +92,7 @@ impl World<'_> {
             | Event::Applied { .. }
             | Event::Order { .. }
             | Event::Fitness { .. }
+            | Event::Look { .. }
             | Event::Start { .. }
             | Event::Resume { .. }
             | Event::Client
@@ -126,6 +128,7 @@ impl World<'_> {
                 self.fitness(node, fitness);
                 Ok(())
             }
+            Event::Look { node, number, .. } => self.look_at_disk(node, number),
             Event::Ask { node, attempt } => {
                 self.ask(node, attempt);
                 Ok(())
@@ -182,26 +185,39 @@ impl World<'_> {
         let place = usize::try_from(node - 1).expect("a node of the plan");
         let (inputs, touched) = (&mut self.inputs, &mut self.touched);
         let disk = &mut self.nodes[place].disk;
-        let writes = disk.syncing();
+        let mut writes = 0;
+        let waited = disk.found.is_waiting;
         let result = disk.synced(|ticket, batch| {
+            writes += 1;
             inputs.push(Input::Persisted(ticket));
             touched.extend(batch.items.iter().map(|item| item.group));
         });
-        if let Err(Refused(what)) = result {
-            if !self.node(node).is_damaged {
-                return breach("a whole disk can be written", format!("node {node}: {what}"));
-            }
-            self.count(Effect::DamageHalts);
-            self.node(node).is_halted = true;
-            self.end(node, Ending::Kill, 0);
-            return Ok(());
+        match result {
+            Ok(()) => {}
+            Err(Refused::Full) => return self.found_no_room(node),
+            Err(Refused::Broken(what)) => return self.cannot_write(node, &what),
         }
         if writes > 1 {
             self.coverage.count(Effect::CommitRuns);
         }
+        if waited {
+            self.count(Effect::RoomAgain);
+        }
         if self.node(node).disk.begin() {
             self.plan_sync(node);
         }
+        self.tell_room(node);
+        Ok(())
+    }
+
+    /// A disk refuses what there is room for: right if it was damaged.
+    pub(super) fn cannot_write(&mut self, node: u64, what: &str) -> Held {
+        if !self.node(node).is_damaged {
+            return breach("a whole disk can be written", format!("node {node}: {what}"));
+        }
+        self.count(Effect::DamageHalts);
+        self.node(node).is_halted = true;
+        self.end(node, Ending::Kill, 0);
         Ok(())
     }
 
@@ -316,6 +332,7 @@ impl World<'_> {
 
     /// Gives a node all that was taken, and carries out what it wants.
     pub(super) fn turn(&mut self, node: u64) -> Held {
+        self.take_room(node);
         let mut inputs = std::mem::take(&mut self.inputs);
         self.is_freed = inputs.iter().any(|input| matches!(input, Input::Persisted(_)));
         let mut rest = inputs.drain(..);
@@ -467,6 +484,9 @@ impl World<'_> {
         }
         let term = change.term;
         self.count(Effect::Elections);
+        if self.heirs.remove(&group) == Some(node) {
+            self.count(Effect::MadeWay);
+        }
         self.plan_fall(node);
         self.checks.elections.lead(group, term, node)?;
         self.check_votes(node, group, term)?;
