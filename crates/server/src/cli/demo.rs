@@ -11,7 +11,7 @@ use super::args::DemoArgs;
 use super::run::{self, RunError};
 use crate::config::raw::{RawCommit, RawConfig, RawLimits, RawNode, RawTiming};
 use crate::config::{Config, ConfigError};
-use crate::node::{Node, Sockets};
+use crate::node::{Node, Sockets, descriptors};
 
 /// How many nodes there are.
 pub const NODES: u16 = 3;
@@ -31,7 +31,12 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 
 async fn demo(args: &DemoArgs) -> Result<(), RunError> {
     let signals = run::signals()?;
-    let configs = configs(args.port, &args.data)?;
+    let mut configs = configs(args.port, &args.data)?;
+    for config in &mut configs {
+        // Fewer than may be are enough here, and no word of it is.
+        let clients_max = &mut config.limits.clients_max;
+        *clients_max = descriptors::make_room(usize::from(NODES), *clients_max)?;
+    }
     // All ports before the first store: a port that is taken leaves nothing behind.
     let mut sockets = Vec::new();
     for config in &configs {

@@ -14,6 +14,7 @@ use types::NodeId;
 use super::client::{Patience, ask_once};
 use crate::config::{Address, Config, Problem};
 use crate::node::Sockets;
+use crate::node::descriptors::OWN_DESCRIPTORS;
 use crate::resp::Reply;
 use crate::resp::number::parse_integer;
 
@@ -21,8 +22,6 @@ use crate::resp::number::parse_integer;
 const CLOCK_MIN: u64 = 1_767_225_600;
 /// By how many seconds clocks may differ: keys expire as much too early or too late.
 const APART_MAX: u64 = 5;
-/// What a node needs beside one file descriptor for each client.
-const OWN_DESCRIPTORS: u64 = 128;
 /// Another node that takes longer to tell its time is not compared.
 const PATIENCE: Patience =
     Patience { connect: Duration::from_secs(1), reply: Duration::from_secs(1) };

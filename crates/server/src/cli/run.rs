@@ -14,6 +14,7 @@ use types::NodeId;
 use super::signals::Signals;
 use crate::config::ConfigError;
 use crate::front::join::join_all;
+use crate::node::descriptors::TooFew;
 use crate::node::{BindError, Node, NodeError};
 
 /// Why `serve` or `demo` ended badly.
@@ -22,6 +23,9 @@ pub enum RunError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The process may have too few file descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFew),
     /// A port cannot be bound.
     #[error("{error}; {advice}")]
     Bind {

@@ -6,7 +6,7 @@ use super::args::ServeArgs;
 use super::machine;
 use super::run::{self, RunError};
 use crate::config::{Config, ConfigError};
-use crate::node::{Node, Sockets};
+use crate::node::{Node, Sockets, descriptors};
 
 /// `multiraft serve`
 pub fn run(args: &ServeArgs) -> ExitCode {
@@ -14,7 +14,17 @@ pub fn run(args: &ServeArgs) -> ExitCode {
 }
 
 async fn serve(args: &ServeArgs) -> Result<(), RunError> {
-    let config = Config::load(&args.config)?;
+    let mut config = Config::load(&args.config)?;
+    let fitting = descriptors::make_room(1, config.limits.clients_max)?;
+    if fitting < config.limits.clients_max {
+        tracing::warn!(
+            clients_max = config.limits.clients_max,
+            fitting,
+            "fewer clients than clients_max fit in the file descriptors that the process may have: \
+             allow more (ulimit -n, LimitNOFILE=) or lower clients_max"
+        );
+        config.limits.clients_max = fitting;
+    }
     let sockets = Sockets::bind(&config).map_err(|error| {
         let field = error.role.field();
         let file = args.config.display();

@@ -1,10 +1,12 @@
 //! One node, running: store, engine, keys and clients put together.
 //!
-//! - [`sockets`]: the ports, bound before anything else is touched.
+//! - [`sockets`]: the ports, bound before anything else is touched; [`descriptors`]: how many clients
+//!   fit in what the process may have.
 //! - [`bridge`]: the keys as the engine's state machine, and the engine as our replication.
 //! - `handover`: what is led here is led elsewhere before the node ends.
 
 pub mod bridge;
+pub mod descriptors;
 mod handover;
 pub mod sockets;
 
