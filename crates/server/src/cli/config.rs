@@ -106,8 +106,8 @@ mod tests {
         ] {
             assert!(lines.contains(&line), "{line} in {values}");
         }
-        // Seven fields of the node, six times and sixteen limits are given or have defaults.
-        assert_eq!(lines.len(), 7 + 6 + 16, "{values}");
+        // Seven fields of the node, six times and eighteen limits are given or have defaults.
+        assert_eq!(lines.len(), 7 + 6 + 18, "{values}");
     }
 
     #[test]

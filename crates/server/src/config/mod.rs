@@ -122,7 +122,12 @@ impl Config {
             transaction_bytes_max: limits.entry_bytes_max,
             watched_keys_max: limits.watched_keys_max,
             reply_bytes_max: limits.reply_bytes_max,
+            clients_bytes_max: limits.clients_bytes_max,
             write_timeout: millis(limits.client_write_timeout_ms),
+            keepalive: match limits.client_keepalive_s {
+                0 => None,
+                seconds => Some(Duration::from_secs(seconds)),
+            },
             leader_wait: millis(self.timing.leader_wait_ms),
         }
     }

@@ -149,6 +149,9 @@ pub struct RawLimits {
     pub reply_bytes_max: usize,
     /// Connections of clients, 1 or more. Default 10000.
     pub clients_max: usize,
+    /// Bytes of memory that all clients together may hold, at least four times `reply_bytes_max` and
+    /// `request_bytes_max` together. Default 536870912. Who holds most is disconnected then.
+    pub clients_bytes_max: usize,
     /// Commands of one connection that are worked on at a time, 1 or more. Default 1024.
     pub pipeline_commands_max: usize,
     /// Commands between MULTI and EXEC, 1 or more. Default 1024. Together with the watched keys they
@@ -160,6 +163,9 @@ pub struct RawLimits {
     /// How long a client may take none of its replies before it is disconnected, milliseconds, 1 or
     /// more. Default 30000.
     pub client_write_timeout_ms: u64,
+    /// How long a client may be silent before it is asked whether it is still there, seconds, 0 to
+    /// 32767. Default 300. 0: never.
+    pub client_keepalive_s: u64,
 }
 
 impl Default for RawLimits {
@@ -177,10 +183,12 @@ impl Default for RawLimits {
             request_args_max: 65_536,
             reply_bytes_max: 64 << 20,
             clients_max: 10_000,
+            clients_bytes_max: 512 << 20,
             pipeline_commands_max: 1_024,
             transaction_commands_max: 1_024,
             watched_keys_max: 1_024,
             client_write_timeout_ms: 30_000,
+            client_keepalive_s: 300,
         }
     }
 }
@@ -245,6 +253,17 @@ impl RawLimits {
         size("transaction_commands_max", self.transaction_commands_max, 1)?;
         size("watched_keys_max", self.watched_keys_max, 1)?;
         at_least("client_write_timeout_ms", self.client_write_timeout_ms, 1, "")?;
+        // A client alone with all it may have at a time: replies, one more that exceeds their measure,
+        // and the buffer that they are sent from.
+        let one_client = self.reply_bytes_max.saturating_add(self.request_bytes_max);
+        let why = ": four times reply_bytes_max and request_bytes_max together";
+        let least = (one_client as u64).saturating_mul(4);
+        at_least("clients_bytes_max", self.clients_bytes_max as u64, least, why)?;
+        if self.client_keepalive_s > KEEPALIVE_S_MAX {
+            let found = self.client_keepalive_s;
+            let allowed = format!("0 to {KEEPALIVE_S_MAX}");
+            return Err(Problem::field("limits.client_keepalive_s", found, allowed));
+        }
         if self.frame_bytes_max > 1 << 30 {
             let found = self.frame_bytes_max;
             return Err(Problem::field("limits.frame_bytes_max", found, "1073741824 or less"));
@@ -276,6 +295,9 @@ impl RawLimits {
 /// What may surround a value in an entry, an entry in a message and so on: keys, headers and
 /// lengths. Generous, since it decides only what is refused at start.
 const SURROUNDINGS_BYTES: u64 = 1024;
+
+/// The longest silence that Linux takes.
+const KEEPALIVE_S_MAX: u64 = 32_767;
 
 /// What a reserve may be, in bytes.
 const RESERVE_BYTES: RangeInclusive<u64> = 4 << 20..=1 << 40;

@@ -230,6 +230,15 @@ fn times_and_limits_must_fit_together() {
             "limits.disk_reserve_bytes = 1",
             "limits.disk_reserve_bytes is \"1\", allowed is 0, or 4194304 to 1099511627776",
         ),
+        (
+            "limits.clients_bytes_max = 272629759",
+            "limits.clients_bytes_max is \"272629759\", allowed is 272629760 or more: four times \
+             reply_bytes_max and request_bytes_max together",
+        ),
+        (
+            "limits.client_keepalive_s = 32768",
+            "limits.client_keepalive_s is \"32768\", allowed is 0 to 32767",
+        ),
         ("limits.clients_max = 0", "limits.clients_max is \"0\", allowed is 1 or more"),
     ] {
         assert_eq!(parse(&format!("{line}\n{ONE}")).unwrap_err(), expected);

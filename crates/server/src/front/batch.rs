@@ -6,6 +6,11 @@
 //! without a leader stay parked for the next round. Between rounds the connection sends whatever
 //! replies are complete from the front.
 //!
+//! Of what replies hold in memory there is a measure: beyond [`ClientLimits::reply_bytes_max`] reads
+//! wait until replies before them are sent.
+//!
+//! [`ClientLimits::reply_bytes_max`]: super::service::ClientLimits::reply_bytes_max
+//!
 //! A write that may have been appended is never tried again. One that was certainly not, is; but
 //! not after a later write of its slot went through, because that would undo it.
 
@@ -40,6 +45,10 @@ pub(crate) struct Batch {
     replies: VecDeque<Answer>,
     /// How many replies are gone.
     sent: usize,
+    /// What the requests hold in memory; they are often pieces of one buffer, and count until the end.
+    request_bytes: usize,
+    /// What the replies hold in memory that are not gone.
+    reply_bytes: usize,
     /// Commands that wait for earlier waves.
     waves: VecDeque<Vec<Job>>,
     /// Commands of the current wave that have no reply yet.
@@ -52,6 +61,8 @@ pub(crate) struct Batch {
 struct Answer {
     protocol: Protocol,
     reply: Option<Reply>,
+    /// What the reply holds in memory.
+    bytes: usize,
 }
 
 /// A command that needs a group, or several.
@@ -98,8 +109,9 @@ impl Task {
 }
 
 impl Batch {
-    /// Looks at all requests in order and answers what needs no group. Stops after a request that
-    /// closes the connection.
+    /// Looks at requests in order and answers what needs no group. Stops after a request that closes
+    /// the connection, and once the replies hold as much as they may; those that are left need a batch
+    /// of their own.
     pub(crate) fn plan(
         service: &Arc<Service>,
         session: &mut Session,
@@ -109,6 +121,8 @@ impl Batch {
             service: Arc::clone(service),
             replies: VecDeque::new(),
             sent: 0,
+            request_bytes: 0,
+            reply_bytes: 0,
             waves: VecDeque::new(),
             current: Vec::new(),
             parked_until: None,
@@ -117,10 +131,10 @@ impl Batch {
         let mut planner = Planner::default();
         let mut last = None;
         for request in requests {
-            if session.is_closing {
+            last = batch.add(session, &mut planner, request).or(last);
+            if session.is_closing || batch.room() == 0 {
                 break;
             }
-            last = batch.add(session, &mut planner, request).or(last);
         }
         if let Some(name) = last {
             session.client.asked(name, session.protocol);
@@ -135,6 +149,7 @@ impl Batch {
         planner: &mut Planner,
         request: Request,
     ) -> Option<&'static str> {
+        self.request_bytes += request.cost();
         let command = find(request.args());
         let name = command.as_ref().ok().map(|command| command.name);
         let step = match command {
@@ -143,9 +158,13 @@ impl Batch {
         };
         let position = self.sent + self.replies.len();
         // HELLO's own reply is already in the version that it asks for.
-        let mut answer = Answer { protocol: session.protocol, reply: None };
+        let mut answer = Answer { protocol: session.protocol, reply: None, bytes: 0 };
         match step {
-            Err(reply) | Ok(Step::Answer(reply)) => answer.reply = Some(reply),
+            Err(reply) | Ok(Step::Answer(reply)) => {
+                answer.bytes = reply.cost();
+                self.reply_bytes += answer.bytes;
+                answer.reply = Some(reply);
+            }
             Ok(Step::Job(task, access)) => {
                 let wave = planner.wave(access);
                 while self.waves.len() <= wave {
@@ -234,6 +253,16 @@ impl Batch {
         Home { slot, group: self.service.topology.group_of(slot) }
     }
 
+    /// How many bytes of memory the requests hold, and the replies that are not gone.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.request_bytes + self.reply_bytes
+    }
+
+    /// How many more bytes replies may hold before they have to be sent.
+    fn room(&self) -> usize {
+        self.service.limits.reply_bytes_max.saturating_sub(self.reply_bytes)
+    }
+
     /// Whether everything is answered and sent.
     pub(crate) fn is_done(&self) -> bool {
         self.replies.is_empty()
@@ -242,11 +271,12 @@ impl Batch {
     /// Appends replies that are complete from the front, until `out` has `bytes_max` or more;
     /// answers whether more could be sent at once.
     pub(crate) fn drain(&mut self, out: &mut BytesMut, bytes_max: usize) -> bool {
-        while let Some(Answer { reply: Some(reply), protocol }) = self.replies.front() {
+        while let Some(Answer { reply: Some(reply), protocol, bytes }) = self.replies.front() {
             if out.len() >= bytes_max {
                 return true;
             }
             reply.encode(*protocol, out);
+            self.reply_bytes -= bytes;
             self.replies.pop_front();
             self.sent += 1;
         }
@@ -264,8 +294,14 @@ impl Batch {
         // Asked for before looking at leaders, so that no change is missed between.
         let changed = self.service.replication.leaders_changed();
         let ready = self.sort_by_place();
-        self.attempt(ready).await;
-        if !self.current.is_empty() {
+        // Who waits for a leader may hold up the replies of all others: then they get no more room.
+        let room = if self.current.is_empty() { self.room().max(1) } else { self.room() };
+        let postponed = self.attempt(ready, room).await;
+        let has_progressed = room > 0 && !postponed.is_empty();
+        let is_parked = !self.current.is_empty() && !has_progressed;
+        self.current.extend(postponed);
+        self.current.sort_unstable_by_key(|job| job.position);
+        if is_parked {
             self.park(changed).await;
         }
     }
@@ -296,8 +332,9 @@ impl Batch {
         ready
     }
 
-    /// Does all jobs at once; those that were certainly not done come back into `current`.
-    async fn attempt(&mut self, jobs: Vec<Job>) {
+    /// Does all jobs at once; those that were certainly not done come back into `current`. Gives out
+    /// reads and surveys for whose replies there was no room: it ends with the reply that exceeds it.
+    async fn attempt(&mut self, jobs: Vec<Job>, room: usize) -> Vec<Job> {
         let (mut writes, mut reads, mut surveys) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
             match job.task {
@@ -307,12 +344,14 @@ impl Batch {
             }
         }
         let service = Arc::clone(&self.service);
-        let (written, read, surveyed) = tokio::join!(
-            write_all(&service, &writes),
-            read_all(&service, &reads),
-            survey_all(&service, &surveys)
-        );
+        let look = async {
+            let mut room = room;
+            let read = read_all(&service, &reads, &mut room).await;
+            (read, survey_all(&service, &surveys, &mut room).await)
+        };
+        let (written, (read, surveyed)) = tokio::join!(write_all(&service, &writes), look);
         self.settle_writes(writes, written);
+        let (unread, unsurveyed) = (reads.split_off(read.len()), surveys.split_off(surveyed.len()));
         for (job, result) in reads.into_iter().zip(read) {
             match result {
                 Ok(reply) => self.answer(job.position, reply),
@@ -323,7 +362,7 @@ impl Batch {
         for (job, reply) in surveys.into_iter().zip(surveyed) {
             self.answer(job.position, reply);
         }
-        self.current.sort_unstable_by_key(|job| job.position);
+        unread.into_iter().chain(unsurveyed).collect()
     }
 
     fn settle_writes(&mut self, jobs: Vec<Job>, results: Vec<Result<Reply, WriteError>>) {
@@ -375,7 +414,10 @@ impl Batch {
         };
         self.service.answered(reply.is_error());
         let answer = position.checked_sub(self.sent).and_then(|at| self.replies.get_mut(at));
-        answer.expect("only what is not answered yet has a job").reply = Some(reply);
+        let answer = answer.expect("only what is not answered yet has a job");
+        answer.bytes = reply.cost();
+        self.reply_bytes += answer.bytes;
+        answer.reply = Some(reply);
     }
 }
 
@@ -461,8 +503,15 @@ fn payload(job: &Job, now: UnixMillis) -> Option<Bytes> {
     }
 }
 
-/// Asks for one permit per group, then reads.
-async fn read_all(service: &Service, jobs: &[Job]) -> Vec<Result<Reply, ReadError>> {
+/// Asks for one permit per group, then reads from the first on, as long as there is room.
+async fn read_all(
+    service: &Service,
+    jobs: &[Job],
+    room: &mut usize,
+) -> Vec<Result<Reply, ReadError>> {
+    if *room == 0 {
+        return Vec::new();
+    }
     let mut groups: Vec<GroupId> = Vec::new();
     let mut permit_of: HashMap<GroupId, usize> = HashMap::new();
     for job in jobs {
@@ -489,14 +538,27 @@ async fn read_all(service: &Service, jobs: &[Job]) -> Vec<Result<Reply, ReadErro
             Task::Write(_) | Task::Exec(..) | Task::Survey(_) => Err(ReadError::NotLeader),
         }
     };
-    jobs.iter().map(read).collect()
-}
-
-async fn survey_all(service: &Service, jobs: &[Job]) -> Vec<Reply> {
     let mut replies = Vec::with_capacity(jobs.len());
     for job in jobs {
-        if let Task::Survey(survey) = job.task {
-            replies.push(survey::answer(service, survey, job.request.args()).await);
+        if *room == 0 {
+            break;
+        }
+        let reply = read(job);
+        *room = room.saturating_sub(reply.as_ref().map_or(0, Reply::cost));
+        replies.push(reply);
+    }
+    replies
+}
+
+async fn survey_all(service: &Service, jobs: &[Job], room: &mut usize) -> Vec<Reply> {
+    let mut replies = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        if let Task::Survey(survey) = job.task
+            && *room > 0
+        {
+            let reply = survey::answer(service, survey, job.request.args()).await;
+            *room = room.saturating_sub(reply.cost());
+            replies.push(reply);
         }
     }
     replies

@@ -229,6 +229,58 @@ async fn a_reply_that_is_too_large_is_an_error() {
 }
 
 #[tokio::test]
+async fn reads_wait_until_replies_before_them_are_sent() {
+    let limits = ClientLimits { reply_bytes_max: 200, ..ClientLimits::default() };
+    let mut bench = Bench::with(limits);
+    bench.one(&format!("SET k {}", "x".repeat(60))).await;
+    let mut batch = bench.plan(&["GET k"; 9]);
+    let mut replies = Vec::new();
+    while !batch.is_done() {
+        batch.round().await;
+        let together = drain(&mut batch);
+        // As many as fit and the one that exceeds it.
+        assert!((1..=3).contains(&together.len()), "{together:?}");
+        replies.extend(together);
+    }
+    assert_eq!(replies, vec![format!("$60 {}", "x".repeat(60)); 9]);
+    // Answers that need no group are no exception: the rest needs a batch of its own.
+    let asks = vec![Request::of(&["ECHO".to_owned(), "e".repeat(60)]); 9];
+    let mut asks = asks.into_iter();
+    for left in [6, 3, 0] {
+        let mut batch = Batch::plan(&bench.service, &mut bench.session, &mut asks);
+        assert_eq!((drain(&mut batch).len(), asks.len()), (3, left));
+        assert!(batch.is_done());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_behind_a_parked_command_hold_no_more_than_they_may() {
+    let limits = ClientLimits { reply_bytes_max: 200, ..ClientLimits::default() };
+    let mut bench = Bench::with(limits);
+    bench.one(&format!("SET k {}", "x".repeat(60))).await;
+    let group = |key: &str| bench.service.topology.group_of(routing::hash_slot(key.as_bytes()));
+    let other = (0..).map(|n| format!("x{n}")).find(|key| group(key) != group("k")).unwrap();
+    let (parked, value) = (group(&other), format!("$60 {}", "x".repeat(60)));
+    bench.fake.set_leader(parked, None, false);
+    let mut lines = vec!["GET k"; 9];
+    let first = format!("GET {other}");
+    lines.insert(0, &first);
+    let mut batch = bench.plan(&lines);
+    for _ in 0..20 {
+        batch.round().await;
+        assert!(drain(&mut batch).is_empty());
+        assert!(batch.reply_bytes < 300, "{} bytes", batch.reply_bytes);
+    }
+    bench.fake.set_leader(parked, Some(ME), true);
+    let mut replies = Vec::new();
+    while !batch.is_done() {
+        batch.round().await;
+        replies.extend(drain(&mut batch));
+    }
+    assert_eq!((replies.len(), &replies[0][..], &replies[9]), (10, "$-1", &value));
+}
+
+#[tokio::test]
 async fn hello_changes_the_version_from_its_own_reply_on() {
     let mut bench = Bench::new();
     let replies = bench.run(&["GET k", "HELLO 3", "GET k", "RESET", "GET k", "HELLO 4"]).await;

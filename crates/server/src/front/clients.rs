@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::service::Ask;
 use crate::data::CommandError;
@@ -19,10 +21,19 @@ use crate::resp::{Args, Protocol, Reply};
 pub struct Client {
     /// Its number, never used again.
     pub id: u64,
-    peer: String,
+    pub(super) peer: String,
     local: String,
     since: Instant,
+    memory: Memory,
     about: Mutex<About>,
+}
+
+/// What a client holds, and whether that is too much.
+#[derive(Debug, Default)]
+struct Memory {
+    bytes: AtomicUsize,
+    is_evicted: AtomicBool,
+    evicted: Notify,
 }
 
 #[derive(Debug)]
@@ -69,6 +80,26 @@ impl Client {
         about.is_readonly = false;
     }
 
+    /// How many bytes of memory it holds, as it said last.
+    pub(crate) fn bytes(&self) -> usize {
+        self.memory.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Comes true when it has to go, because it holds more than any other and there is too little
+    /// for all.
+    pub(crate) async fn evicted(&self) {
+        self.memory.evicted.notified().await;
+    }
+
+    fn is_evicted(&self) -> bool {
+        self.memory.is_evicted.load(Ordering::Relaxed)
+    }
+
+    fn evict(&self) {
+        self.memory.is_evicted.store(true, Ordering::Relaxed);
+        self.memory.evicted.notify_one();
+    }
+
     /// One line of CLIENT LIST.
     fn describe(&self, out: &mut String) {
         let about = self.about.lock();
@@ -76,13 +107,14 @@ impl Client {
         let written = writeln!(
             out,
             "id={} addr={} laddr={} name={} age={} idle={} flags={flags} db=0 sub=0 psub=0 ssub=0 \
-             multi=-1 cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+             multi=-1 tot-mem={} cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
             self.id,
             self.peer,
             self.local,
             about.name,
             self.since.elapsed().as_secs(),
             about.last_seen.elapsed().as_secs(),
+            self.bytes(),
             about.last_command,
             about.protocol.number(),
             about.lib_name,
@@ -96,6 +128,9 @@ impl Client {
 #[derive(Debug)]
 pub struct Clients {
     max: usize,
+    bytes_max: usize,
+    /// What all hold together.
+    bytes: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -117,19 +152,43 @@ impl Seat {
     pub const fn client(&self) -> &Arc<Client> {
         &self.client
     }
+
+    /// Takes note of how many bytes of memory the client holds from now on. If that makes it too
+    /// much for all together, those who hold most are told to go.
+    pub(crate) fn hold(&self, bytes: usize) {
+        let before = self.client.memory.bytes.swap(bytes, Ordering::Relaxed);
+        let all = &self.clients.bytes;
+        if bytes < before {
+            all.fetch_sub(before - bytes, Ordering::Relaxed);
+        } else if bytes > before {
+            let sum = all.fetch_add(bytes - before, Ordering::Relaxed) + (bytes - before);
+            if sum > self.clients.bytes_max {
+                self.clients.evict_largest();
+            }
+        }
+    }
+
+    /// Waits until those who were told to go have gone, if all together hold too much until then.
+    /// Otherwise everybody who has something to do would take more before they get to leave.
+    pub(crate) async fn room(&self) {
+        while self.clients.bytes() > self.clients.bytes_max {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.hold(0);
         self.clients.inner.lock().list.remove(&self.client.id);
     }
 }
 
 impl Clients {
-    /// None yet, and never more than `max`.
-    pub(crate) const fn new(max: usize) -> Self {
+    /// None yet, never more than `max`, and none that make all together hold more than `bytes_max`.
+    pub(crate) const fn new(max: usize, bytes_max: usize) -> Self {
         let inner = Inner { last_id: 0, list: BTreeMap::new() };
-        Self { max, inner: Mutex::new(inner) }
+        Self { max, bytes_max, bytes: AtomicUsize::new(0), inner: Mutex::new(inner) }
     }
 
     /// How many there are.
@@ -145,6 +204,25 @@ impl Clients {
     /// How many there may be.
     pub const fn max(&self) -> usize {
         self.max
+    }
+
+    /// How many bytes of memory they hold together.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Tells those who hold most to go, until what the others hold is not too much. Who has been told
+    /// counts no more, gone or not: otherwise everybody would be told while the first one leaves.
+    fn evict_largest(&self) {
+        let inner = self.inner.lock();
+        let staying = || inner.list.values().filter(|client| !client.is_evicted());
+        let mut sum: usize = staying().map(|client| client.bytes()).sum();
+        while sum > self.bytes_max
+            && let Some(largest) = staying().max_by_key(|client| client.bytes())
+        {
+            sum = sum.saturating_sub(largest.bytes());
+            largest.evict();
+        }
     }
 
     /// Seats a connection, or not if all seats are taken.
@@ -165,7 +243,14 @@ impl Clients {
             protocol: Protocol::Resp2,
             is_readonly: false,
         };
-        let client = Arc::new(Client { id, peer, local, since: now, about: Mutex::new(about) });
+        let client = Arc::new(Client {
+            id,
+            peer,
+            local,
+            since: now,
+            memory: Memory::default(),
+            about: Mutex::new(about),
+        });
         inner.list.insert(id, Arc::clone(&client));
         drop(inner);
         Some(Seat { client, clients: Arc::clone(self) })
@@ -273,5 +358,32 @@ pub(crate) fn on_off(_: &mut Ask<'_>, args: Args<'_>) -> Reply {
         Reply::OK
     } else {
         CommandError::Syntax.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_most_has_to_go_and_nobody_else() {
+        let clients = Arc::new(Clients::new(10, 100));
+        let enter = || clients.enter("peer".to_owned(), "local".to_owned()).unwrap();
+        let seats = [enter(), enter(), enter(), enter()];
+        let evicted = || seats.each_ref().map(|seat| seat.client.is_evicted());
+        for (seat, bytes) in seats.iter().zip([10, 60, 30, 0]) {
+            seat.hold(bytes);
+        }
+        assert_eq!((clients.bytes(), evicted()), (100, [false; 4]));
+        // Whoever exceeds the limit is not always the one who goes.
+        seats[3].hold(1);
+        assert_eq!(evicted(), [false, true, false, false]);
+        // Until that one is gone the others have the room that it leaves.
+        seats[0].hold(60);
+        assert_eq!((clients.bytes(), evicted()), (151, [false, true, false, false]));
+        seats[2].hold(40);
+        assert_eq!(evicted(), [true, true, false, false]);
+        drop(seats);
+        assert_eq!((clients.bytes(), clients.len()), (0, 0));
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! A connection reads only when everything it has read is answered and sent. So a client that
 //! sends faster than it is served, or does not take its replies, waits in its own socket and costs
-//! nobody else anything. An idle connection holds no buffer.
+//! nobody else anything. An idle connection holds no buffer, and what the others hold is bounded for
+//! all clients together: who holds most has to go.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -33,19 +35,37 @@ pub(crate) async fn serve(
     seat: Seat,
     stop: watch::Receiver<bool>,
 ) {
-    let session = Session::new(Arc::clone(seat.client()));
+    let client = Arc::clone(seat.client());
+    let session = Session::new(Arc::clone(&client));
     let parser = Parser::new(service.limits.request);
-    let buffers = (BytesMut::new(), BytesMut::new());
-    let mut connection =
-        Connection { stream, service, session, parser, input: buffers.0, output: buffers.1, stop };
-    if let Err(error) = connection.run().await {
-        tracing::debug!(client = seat.client().id, %error, "connection lost");
+    let (input, output) = (BytesMut::new(), BytesMut::new());
+    let mut connection = Connection { stream, service, seat, session, parser, input, output, stop };
+    let ended = tokio::select! {
+        biased;
+        () = client.evicted() => None,
+        ended = connection.run() => Some(ended),
+    };
+    match ended {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(client = client.id, %error, "connection lost"),
+        None => {
+            connection.service.counters.evicted.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                client = client.id,
+                peer = client.peer,
+                bytes = client.bytes(),
+                limit = connection.service.limits.clients_bytes_max,
+                "client disconnected: all clients together hold more memory than \
+                 clients_bytes_max, and it holds most"
+            );
+        }
     }
 }
 
 struct Connection {
     stream: TcpStream,
     service: Arc<Service>,
+    seat: Seat,
     session: Session,
     parser: Parser,
     input: BytesMut,
@@ -109,6 +129,7 @@ impl Connection {
             self.input = BytesMut::new();
             self.output = BytesMut::new();
         }
+        self.weigh(0).await;
         loop {
             tokio::select! {
                 readable = self.stream.readable() => readable?,
@@ -127,19 +148,33 @@ impl Connection {
         }
     }
 
+    /// Takes note of what the connection holds: its buffers, what it has queued, and `working` bytes
+    /// of requests and replies. Waits while that is too much for all together.
+    async fn weigh(&self, working: usize) {
+        let buffers = self.input.capacity() + self.output.capacity();
+        self.seat.hold(buffers + self.session.multi.bytes() + working);
+        self.seat.room().await;
+    }
+
     /// Does the requests of one pipeline and sends replies as they become complete from the front.
     async fn answer(&mut self, requests: Vec<Request>) -> io::Result<()> {
-        let mut batch = Batch::plan(&self.service, &mut self.session, requests);
-        loop {
-            while batch.drain(&mut self.output, SEND_BYTES) {
+        let mut requests = requests.into_iter();
+        while !self.session.is_closing && requests.len() > 0 {
+            let mut batch = Batch::plan(&self.service, &mut self.session, &mut requests);
+            loop {
+                self.weigh(batch.bytes()).await;
+                while batch.drain(&mut self.output, SEND_BYTES) {
+                    self.weigh(batch.bytes()).await;
+                    self.send().await?;
+                }
                 self.send().await?;
+                if batch.is_done() {
+                    break;
+                }
+                batch.round().await;
             }
-            self.send().await?;
-            if batch.is_done() {
-                return Ok(());
-            }
-            batch.round().await;
         }
+        Ok(())
     }
 
     /// Sends all gathered replies.
@@ -148,6 +183,7 @@ impl Connection {
             let write = self.stream.write(&self.output);
             let Ok(written) = tokio::time::timeout(self.service.limits.write_timeout, write).await
             else {
+                self.give_up();
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "takes no replies"));
             };
             match written? {
@@ -156,6 +192,18 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Says that the client is disconnected because it takes no replies.
+    fn give_up(&self) {
+        self.service.counters.stuck.fetch_add(1, Ordering::Relaxed);
+        let client = self.seat.client();
+        tracing::warn!(
+            client = client.id,
+            peer = client.peer,
+            bytes = client.bytes(),
+            "client disconnected: it has taken none of its replies for client_write_timeout_ms"
+        );
     }
 
     /// Says goodbye in a way that lets the client read all replies: if we closed while bytes of

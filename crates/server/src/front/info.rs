@@ -76,12 +76,13 @@ fn clients(service: &Service, lines: &mut Lines) {
     lines.field("blocked_clients", 0);
 }
 
-fn memory(_: &Service, lines: &mut Lines) {
+fn memory(service: &Service, lines: &mut Lines) {
     // What the process holds; where the system does not tell, nothing is invented.
     if let Some(bytes) = resident_bytes() {
         lines.field("used_memory", bytes);
         lines.field("used_memory_rss", bytes);
     }
+    lines.field("mem_clients_normal", service.clients.bytes());
     lines.field("maxmemory", 0);
     lines.field("maxmemory_policy", "noeviction");
 }
@@ -110,6 +111,9 @@ fn stats(service: &Service, lines: &mut Lines) {
     lines.field("total_connections_received", counters.connections.load(Ordering::Relaxed));
     lines.field("total_commands_processed", counters.commands.load(Ordering::Relaxed));
     lines.field("rejected_connections", counters.rejected.load(Ordering::Relaxed));
+    lines.field("evicted_clients", counters.evicted.load(Ordering::Relaxed));
+    let stuck = counters.stuck.load(Ordering::Relaxed);
+    lines.field("client_output_buffer_limit_disconnections", stuck);
     lines.field("total_error_replies", counters.errors.load(Ordering::Relaxed));
 }
 
@@ -175,10 +179,12 @@ fn settings(service: &Service) -> Vec<(&'static str, String)> {
         ("databases", "1".to_owned()),
         ("maxclients", limits.clients_max.to_string()),
         ("maxmemory", "0".to_owned()),
+        ("maxmemory-clients", limits.clients_bytes_max.to_string()),
         ("maxmemory-policy", "noeviction".to_owned()),
         ("port", port(service).to_string()),
         ("proto-max-bulk-len", limits.request.arg_bytes_max.to_string()),
         ("save", String::new()),
+        ("tcp-keepalive", limits.keepalive.map_or(0, |time| time.as_secs()).to_string()),
         ("timeout", "0".to_owned()),
     ]
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
@@ -16,6 +17,8 @@ use super::service::Service;
 /// How long to wait when the system has no more file descriptors: trying again at once would only
 /// burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the system asks a silent client whether it is there, before it gives it up.
+const PROBES: u32 = 3;
 /// How long connections get to finish what they have begun when the node stops.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
@@ -119,10 +122,28 @@ fn admit(
         let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
         return;
     };
-    // Replies are gathered here; the system must not hold them back as well.
-    let _ = stream.set_nodelay(true);
+    if let Err(error) = prepare(&stream, service.limits.keepalive) {
+        tracing::debug!(%error, %peer, "cannot set the options of a client's socket");
+    }
     let service = Arc::clone(service);
     connections.spawn(connection::serve(stream, service, seat, stop.clone()));
+}
+
+/// Sets a client's socket up: replies are gathered here, so that the system must not hold them back
+/// as well, and a client that has gone without a word is found out. The system asks it after a time
+/// of silence, and three times more; its connection is broken after twice that time, as with Redis.
+///
+/// # Errors
+/// The system refuses an option; the connection works without.
+fn prepare(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    if let Some(silence) = keepalive {
+        sockopt::set_tcp_keepidle(stream, silence)?;
+        sockopt::set_tcp_keepintvl(stream, (silence / PROBES).max(Duration::from_secs(1)))?;
+        sockopt::set_tcp_keepcnt(stream, PROBES)?;
+        sockopt::set_socket_keepalive(stream, true)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

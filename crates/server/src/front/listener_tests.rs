@@ -69,6 +69,18 @@ async fn a_broken_stream_is_told_why_and_closed() {
 }
 
 #[tokio::test]
+async fn a_pipeline_of_more_replies_than_may_be_held_is_answered_whole() {
+    let limits = ClientLimits { reply_bytes_max: 2_000, ..ClientLimits::default() };
+    let (listener, ..) = start(limits).await;
+    let mut stream = TcpStream::connect(listener.address()).await.unwrap();
+    let word = "e".repeat(100);
+    let asks = format!("ECHO {word}\r\nSET k {word}\r\nGET k\r\n").repeat(200);
+    let replies = format!("$100\r\n{word}\r\n+OK\r\n$100\r\n{word}\r\n").repeat(200);
+    exchange(&mut stream, &asks, &replies).await;
+    listener.stop().await;
+}
+
+#[tokio::test]
 async fn one_client_too_many_is_told_so() {
     let limits = ClientLimits { clients_max: 1, ..ClientLimits::default() };
     let (listener, service, _) = start(limits).await;

@@ -38,8 +38,13 @@ pub struct ClientLimits {
     pub watched_keys_max: usize,
     /// Bytes of one reply; a larger one becomes an error.
     pub reply_bytes_max: usize,
+    /// Bytes of memory that all clients together may hold; those who hold most are disconnected then.
+    pub clients_bytes_max: usize,
     /// How long a client may take no byte of its replies before it is disconnected.
     pub write_timeout: Duration,
+    /// How long a client may be silent before the system asks whether it is still there; none if it
+    /// is never asked.
+    pub keepalive: Option<Duration>,
     /// How long a command waits for a leader before it is refused.
     pub leader_wait: Duration,
 }
@@ -55,7 +60,9 @@ impl Default for ClientLimits {
             transaction_bytes_max: 1024 * 1024,
             watched_keys_max: 1_024,
             reply_bytes_max: 64 * 1024 * 1024,
+            clients_bytes_max: 512 * 1024 * 1024,
             write_timeout: Duration::from_secs(30),
+            keepalive: Some(Duration::from_secs(300)),
             leader_wait: Duration::from_secs(2),
         }
     }
@@ -72,6 +79,10 @@ pub struct Counters {
     pub rejected: AtomicU64,
     /// Replies that were errors.
     pub errors: AtomicU64,
+    /// Clients disconnected because all together held too much.
+    pub evicted: AtomicU64,
+    /// Clients disconnected because they took no replies.
+    pub stuck: AtomicU64,
 }
 
 /// What all connections of a node share.
@@ -121,7 +132,7 @@ impl Service {
             topology,
             keyspaces,
             replication,
-            clients: Arc::new(Clients::new(limits.clients_max)),
+            clients: Arc::new(Clients::new(limits.clients_max, limits.clients_bytes_max)),
             limits,
             counters: Counters::default(),
             started: Instant::now(),

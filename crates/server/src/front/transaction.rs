@@ -103,6 +103,11 @@ impl Multi {
         }
     }
 
+    /// How many bytes of memory it holds, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes_watched() + self.queue.as_ref().map_or(0, |queue| queue.bytes)
+    }
+
     fn keys_watched(&self) -> usize {
         self.watches.iter().map(|watch| watch.keys().len()).sum()
     }

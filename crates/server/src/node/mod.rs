@@ -278,6 +278,7 @@ mod tests {
             peer_queue_bytes_max: 2 << 30,
             request_bytes_max: 300 << 20,
             reply_bytes_max: 300 << 20,
+            clients_bytes_max: 3 << 30,
             ..RawLimits::default()
         };
         for limits in [smallest, largest] {

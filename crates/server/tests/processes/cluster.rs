@@ -224,7 +224,7 @@ fn peer_port(node: usize) -> u16 {
 
 /// A loopback address that no other test uses: Linux answers for all of 127.0.0.0/8. So nobody takes
 /// the port of a node that is down, as may happen to ports of an address that all share.
-fn own_host() -> Ipv4Addr {
+pub(crate) fn own_host() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let is_free = |host: &Ipv4Addr| {
         let ports = (0..NODES).flat_map(|node| [port(node), peer_port(node)]);

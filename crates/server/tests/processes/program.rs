@@ -33,13 +33,29 @@ impl Program {
         args: &[&str],
         log: &Path,
     ) -> Self {
-        let append = || OpenOptions::new().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(PROGRAM);
         command.envs(environment.iter().cloned());
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(append());
+        Self::spawn(command.args(args), log)
+    }
+
+    /// Starts the program with a limit on its file descriptors, as `ulimit -n` takes it.
+    pub(crate) fn start_within(descriptors: &str, args: &[&str], log: &Path) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {descriptors} || exit; exec \"$0\" \"$@\"");
+        Self::spawn(command.args(["-c", &script, PROGRAM]).args(args), log)
+    }
+
+    fn spawn(command: &mut Command, log: &Path) -> Self {
+        let append = || OpenOptions::new().create(true).append(true).open(log).unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(append());
         let mut child = command.spawn().unwrap();
         let output = lines(child.stdout.take().unwrap(), append());
         Self { child, output }
+    }
+
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for a line of its output that contains `text`; not of its log.
@@ -53,6 +69,11 @@ impl Program {
                 Err(error) => panic!("no {text:?} in {seen:?}: {error}"),
             }
         }
+    }
+
+    /// Waits for its end, which nobody asked for; answers the exit code.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 
     /// Sends SIGKILL to all of them, and returns when they are gone. None waits for another's end:

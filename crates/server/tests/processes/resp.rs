@@ -29,6 +29,11 @@ impl Connection {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
+    /// Its own end's address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.stream.get_ref().local_addr().unwrap()
+    }
+
     /// Sends a command and waits for its reply, no longer than until `deadline`. After an error the
     /// command may or may not have arrived, and a reply may still come: the connection is of no use.
     pub(crate) fn ask(&mut self, words: &[&str], deadline: Instant) -> io::Result<Reply> {
