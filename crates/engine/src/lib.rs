@@ -132,7 +132,8 @@
 //! - `worker`, `inbox`, `messages`: the turn on a thread. `log_writer`, `apply`, `log_reader`: whom
 //!   it hands things to. `door`, `peers`: where the link comes in.
 //! - `state_machine`: what a user brings. `disk_watch`, `room_watch`: how the disk
-//!   is. `limits`, `clock`, `assignment`: what all rely on.
+//!   is; `commit_times`, `histogram`: how long it takes. `limits`, `clock`, `assignment`: what all
+//!   rely on.
 //! - `planted`: bugs on purpose, for the tests that have to find them; in no other build.
 //!
 //! Left out so far: guards on calls, membership changes, splits, snapshots.
@@ -144,11 +145,13 @@ mod budget;
 mod builder;
 mod call;
 mod clock;
+mod commit_times;
 mod disk_watch;
 mod door;
 mod engine;
 mod error;
 mod failure;
+mod histogram;
 mod inbox;
 mod leaders;
 mod limits;
@@ -170,10 +173,12 @@ mod worker;
 
 pub use builder::{EngineBuilder, LinkRequest};
 pub use call::{Applied, ReadPermit};
+pub use commit_times::CommitTimes;
 pub use disk_watch::Health;
 pub use engine::Engine;
 pub use error::{ProposeError, ReadError, TransferError};
 pub use failure::{EngineState, Failure};
+pub use histogram::Histogram;
 pub use leaders::LeaderWatch;
 pub use limits::{EngineLimits, LimitsError, RawEngineLimits};
 pub use multiraft::TransferError as TransferRefusal;

@@ -22,6 +22,7 @@ use multiraft::{BatchTicket, WriteQueue};
 use storage_redb::{Store, StoreError};
 use types::NodeId;
 
+use crate::commit_times::{CommitTimes, RecentCommits};
 use crate::disk_watch::DiskWatch;
 use crate::failure::{Alarm, Failure};
 use crate::limits::EngineLimits;
@@ -42,6 +43,8 @@ pub(crate) struct LogGauge {
     queued_bytes: AtomicUsize,
     queued_bytes_max: usize,
     commits: AtomicU64,
+    entries: AtomicU64,
+    times: RecentCommits,
 }
 
 impl LogGauge {
@@ -54,6 +57,8 @@ impl LogGauge {
             queued_bytes: AtomicUsize::new(0),
             queued_bytes_max: limits.raw().log_queue_bytes_max,
             commits: AtomicU64::new(0),
+            entries: AtomicU64::new(0),
+            times: RecentCommits::default(),
         };
         gauge.set(bytes);
         gauge
@@ -66,6 +71,16 @@ impl LogGauge {
     /// How many durable commits there were.
     pub(crate) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    /// How many entries they made durable.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// How long they took lately.
+    pub(crate) fn commit_times(&self) -> Option<CommitTimes> {
+        self.times.times(Instant::now())
     }
 
     /// Whether the log has reached its limit.
@@ -81,6 +96,15 @@ impl LogGauge {
     /// A batch waits to be written.
     pub(crate) fn queue(&self, bytes: usize) {
         self.queued_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// These batches are durable; their commit began at `began`.
+    fn committed(&self, batches: &[WriteBatch], began: Instant) {
+        let entries = batches.iter().map(batch_entries).sum();
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.entries.fetch_add(entries, Ordering::Relaxed);
+        let now = Instant::now();
+        self.times.record(now, now - began);
     }
 
     fn written(&self, bytes: usize) {
@@ -108,6 +132,20 @@ pub(crate) fn batch_bytes(batch: &WriteBatch) -> usize {
         | Item::Remove => 0,
     });
     bytes.sum()
+}
+
+/// How many new entries a batch carries.
+fn batch_entries(batch: &WriteBatch) -> u64 {
+    let entries = batch.items.iter().map(|item| match &item.item {
+        Item::Append(run) => u64::from(run.count()),
+        Item::Create { .. }
+        | Item::Truncate { .. }
+        | Item::HardState(_)
+        | Item::Compact { .. }
+        | Item::Moved(_)
+        | Item::Remove => 0,
+    });
+    entries.sum()
 }
 
 /// What the log writer owns.
@@ -231,13 +269,14 @@ impl LogWriter {
                 self.report(writes.receipts());
             }
             self.disk.begin();
+            let began = Instant::now();
             match self.store.commit(writes.under_way()) {
                 Ok(()) => {}
                 Err(StoreError::DiskFull { .. }) if writes.refused() => continue,
                 Err(error) => return Err(error),
             }
             self.disk.end();
-            self.gauge.commits.fetch_add(1, Ordering::Relaxed);
+            self.gauge.committed(writes.under_way(), began);
             if !self.planted.persisted_before_commit() {
                 self.report(writes.receipts());
             }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use transport::LinkCounters;
 use types::{BootId, NodeId, StoreId};
 
+use crate::commit_times::CommitTimes;
 use crate::disk_watch::Health;
 use crate::engine::Engine;
 use crate::failure::{EngineState, Failure};
@@ -31,6 +32,10 @@ pub struct EngineStatus {
     pub log_bytes_max: u64,
     /// How often the log was committed since the start; each took one sync of the disk.
     pub log_commits: u64,
+    /// How many entries those commits made durable.
+    pub log_entries: u64,
+    /// How long commits of the log took lately; none if there were none.
+    pub log_commit_times: Option<CommitTimes>,
     /// Commands whose callers wait, in bytes with 64 added for each.
     pub proposal_bytes: usize,
     /// How many reads wait.
@@ -74,6 +79,8 @@ impl Engine {
             log_bytes: inner.gauge.bytes(),
             log_bytes_max: inner.limits.raw().log_bytes_max,
             log_commits: inner.gauge.commits(),
+            log_entries: inner.gauge.entries(),
+            log_commit_times: inner.gauge.commit_times(),
             proposal_bytes: inner.proposals.used(),
             reads: inner.reads.used(),
             frames_unreadable: inner.counts.unreadable.load(Ordering::Relaxed),

@@ -63,10 +63,14 @@ async fn the_writes_of_a_call_share_a_commit_per_worker() {
     };
     // Before its first write is applied, a group may still have its leader's first entry to write.
     write_all().await;
-    let before = engine.status().log_commits;
+    let before = engine.status();
     write_all().await;
-    let commits = engine.status().log_commits - before;
+    let after = engine.status();
+    let commits = after.log_commits - before.log_commits;
     assert!((1..=2).contains(&commits), "{commits} commits of two workers");
+    assert_eq!(after.log_entries - before.log_entries, 1000, "each write is one entry");
+    let times = after.log_commit_times.expect("there were commits");
+    assert!(times.p50 <= times.p99 && times.p99 <= times.max && !times.max.is_zero(), "{times:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

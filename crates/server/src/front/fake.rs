@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use engine::{
-    EngineState, EngineStatus, GroupStatus, Health, LinkCounters, PeerCounters, TransferError,
-    TransferRefusal,
+    CommitTimes, EngineState, EngineStatus, GroupStatus, Health, LinkCounters, PeerCounters,
+    TransferError, TransferRefusal,
 };
 use parking_lot::Mutex;
 use routing::{HASH_SLOTS, RoutingTable};
@@ -197,6 +198,12 @@ pub(crate) fn healthy_engine() -> EngineStatus {
         log_bytes: 4096,
         log_bytes_max: 8192,
         log_commits: 3,
+        log_entries: 12,
+        log_commit_times: Some(CommitTimes {
+            p50: Duration::from_micros(400),
+            p99: Duration::from_micros(2_500),
+            max: Duration::from_millis(9),
+        }),
         proposal_bytes: 0,
         reads: 0,
         frames_unreadable: 0,
