@@ -3,6 +3,7 @@
 //! Invariant: pure; everything that is asked of the engine was asked before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use engine::{EngineState, EngineStatus, GroupStatus, Health};
 use raft_core::Role;
@@ -215,6 +216,8 @@ impl Look<'_> {
 
     fn own(&self, groups: &[GroupReport]) -> OwnReport {
         let count = |role| groups.iter().filter(|group| group.role == role).count();
+        let times = self.engine.log_commit_times;
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         OwnReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.uptime_seconds,
@@ -225,6 +228,9 @@ impl Look<'_> {
             log_bytes: self.engine.log_bytes,
             log_bytes_max: self.engine.log_bytes_max,
             log_commits: self.engine.log_commits,
+            log_entries: Some(self.engine.log_entries),
+            commit_p50_us: times.map(|times| micros(times.p50)),
+            commit_p99_us: times.map(|times| micros(times.p99)),
         }
     }
 

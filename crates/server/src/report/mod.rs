@@ -106,6 +106,14 @@ pub struct OwnReport {
     pub log_bytes_max: u64,
     /// How often the log was committed since the start; each took one sync of the disk.
     pub log_commits: u64,
+    /// How many entries those commits made durable; absent in the documents of earlier builds, as
+    /// are the two below.
+    pub log_entries: Option<u64>,
+    /// How long half of the commits of the last half to whole minute took at most, syncs included, in
+    /// microseconds; absent if there were none.
+    pub commit_p50_us: Option<u64>,
+    /// The same of 99 in a hundred.
+    pub commit_p99_us: Option<u64>,
 }
 
 /// Numbers of groups.

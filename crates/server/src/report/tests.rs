@@ -247,7 +247,19 @@ fn the_document_reads_back_as_written() {
     let text = serde_json::to_string(&report).unwrap();
     assert_eq!(
         text,
-        r#"{"schema":1,"cluster":"test","node":1,"nodes":[{"id":1,"host":"10.0.0.1","port":7001,"up":true,"level":"ok","problem":null,"leads":1,"lag":0,"own":{"version":"0.1.0","uptime_seconds":5,"followers":0,"candidates":0,"learners":0,"founding":0,"log_bytes":4096,"log_bytes_max":8192,"log_commits":3}},{"id":2,"host":"10.0.0.1","port":7002,"up":true,"level":"ok","problem":null,"leads":0,"lag":0,"own":null},{"id":3,"host":"10.0.0.1","port":7003,"up":false,"level":"sick","problem":"refused: node 3 has a new store","leads":0,"lag":0,"own":null}],"counts":{"total":1,"led":1,"with_leader":1,"degraded":1,"sick":0},"offset":0,"groups":[{"id":1,"role":"leader","leader":1,"term":4,"commit":10,"applied":10,"persisted":10,"last":10,"lag":{"2":0,"3":0},"transferee":null,"level":"degraded","problem":"unreachable: node 3"}]}"#
+        r#"{"schema":1,"cluster":"test","node":1,"nodes":[{"id":1,"host":"10.0.0.1","port":7001,"up":true,"level":"ok","problem":null,"leads":1,"lag":0,"own":{"version":"0.1.0","uptime_seconds":5,"followers":0,"candidates":0,"learners":0,"founding":0,"log_bytes":4096,"log_bytes_max":8192,"log_commits":3,"log_entries":12,"commit_p50_us":400,"commit_p99_us":2500}},{"id":2,"host":"10.0.0.1","port":7002,"up":true,"level":"ok","problem":null,"leads":0,"lag":0,"own":null},{"id":3,"host":"10.0.0.1","port":7003,"up":false,"level":"sick","problem":"refused: node 3 has a new store","leads":0,"lag":0,"own":null}],"counts":{"total":1,"led":1,"with_leader":1,"degraded":1,"sick":0},"offset":0,"groups":[{"id":1,"role":"leader","leader":1,"term":4,"commit":10,"applied":10,"persisted":10,"last":10,"lag":{"2":0,"3":0},"transferee":null,"level":"degraded","problem":"unreachable: node 3"}]}"#
     );
     assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
+}
+
+#[test]
+fn a_document_of_an_earlier_build_reads_with_what_it_lacks_absent() {
+    let (topology, groups, engine) = (topology(1), [led(1)], engine(&[OTHER, THIRD]));
+    let look = Look { topology: &topology, engine: &engine, groups: &groups, uptime_seconds: 5 };
+    let text = serde_json::to_string(&look.report(1, 0)).unwrap();
+    let added = r#","log_entries":12,"commit_p50_us":400,"commit_p99_us":2500"#;
+    assert!(text.contains(added), "{text}");
+    let report: Report = serde_json::from_str(&text.replace(added, "")).unwrap();
+    let own = report.nodes[0].own.as_ref().unwrap();
+    assert_eq!((own.log_entries, own.commit_p50_us, own.commit_p99_us), (None, None, None));
 }

@@ -16,9 +16,18 @@ pub fn print(view: &View, is_wide: bool) -> String {
         view.groups_total,
         view.groups_led
     );
-    let mut head = vec!["NODE", "ADDRESS", "UP", "LEADS", "FOLLOWS", "LAG", "LOG", "VERSION"];
+    let mut head =
+        vec!["NODE", "ADDRESS", "UP", "LEADS", "FOLLOWS", "LAG", "LOG", "FSYNC P99", "VERSION"];
     if is_wide {
-        head.extend(["CANDIDATES", "LEARNERS", "FOUNDING", "UPTIME", "COMMITS"]);
+        head.extend([
+            "CANDIDATES",
+            "LEARNERS",
+            "FOUNDING",
+            "UPTIME",
+            "FSYNC P50",
+            "COMMITS",
+            "ENTRIES",
+        ]);
     }
     head.push("PROBLEM");
     out.push_str(&columns(&head, view.nodes.iter().map(|node| node_row(node, is_wide))));
@@ -48,6 +57,7 @@ fn node_row(node: &NodeReport, is_wide: bool) -> Vec<String> {
         own(|own| own.followers.to_string()),
         node.lag.to_string(),
         own(|own| bytes(own.log_bytes)),
+        own(|own| micros(own.commit_p99_us)),
         own(|own| own.version.clone()),
     ];
     if is_wide {
@@ -56,7 +66,9 @@ fn node_row(node: &NodeReport, is_wide: bool) -> Vec<String> {
             own(|own| own.learners.to_string()),
             own(|own| own.founding.to_string()),
             own(|own| format!("{}s", own.uptime_seconds)),
+            own(|own| micros(own.commit_p50_us)),
             own(|own| own.log_commits.to_string()),
+            own(|own| own.log_entries.map_or_else(|| NOTHING.to_owned(), |it| it.to_string())),
         ]);
     }
     row.push(node.problem.clone().unwrap_or_else(|| NOTHING.to_owned()));
@@ -105,6 +117,18 @@ fn columns(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
         out.push('\n');
     }
     out
+}
+
+/// A time in the unit that leaves it short.
+fn micros(micros: Option<u64>) -> String {
+    match micros {
+        None => NOTHING.to_owned(),
+        Some(micros) if micros < 1_000 => format!("{micros} us"),
+        Some(micros) if micros < 1_000_000 => {
+            format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100)
+        }
+        Some(micros) => format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000),
+    }
 }
 
 /// Bytes in the largest unit that leaves a number of at least 1.

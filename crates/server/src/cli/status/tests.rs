@@ -16,6 +16,9 @@ fn node(id: u64, me: u64) -> NodeReport {
         log_bytes: 3 << 20,
         log_bytes_max: 8 << 30,
         log_commits: 17,
+        log_entries: Some(34),
+        commit_p50_us: Some(512),
+        commit_p99_us: Some(3_100),
     };
     NodeReport {
         id,
@@ -78,10 +81,10 @@ fn a_healthy_cluster_is_shown_whole() {
         "\
 cluster test: ok, 3 nodes, 3 groups, 3 led
 
-NODE  ADDRESS        UP   LEADS  FOLLOWS  LAG  LOG    VERSION  PROBLEM
-1     10.0.0.1:7001  yes  1      2        0    3 MiB  0.1.0    -
-2     10.0.0.1:7002  yes  1      2        0    3 MiB  0.1.0    -
-3     10.0.0.1:7003  yes  1      2        0    3 MiB  0.1.0    -
+NODE  ADDRESS        UP   LEADS  FOLLOWS  LAG  LOG    FSYNC P99  VERSION  PROBLEM
+1     10.0.0.1:7001  yes  1      2        0    3 MiB  3.1 ms     0.1.0    -
+2     10.0.0.1:7002  yes  1      2        0    3 MiB  3.1 ms     0.1.0    -
+3     10.0.0.1:7003  yes  1      2        0    3 MiB  3.1 ms     0.1.0    -
 
 GROUP  LEADER  TERM  COMMIT  APPLIED  LAST  LAG  PROBLEM
 1      1       2     9       9        9     0    -
@@ -114,10 +117,10 @@ fn what_is_worst_stands_first_and_the_rest_is_counted() {
         "\
 cluster test: sick, 3 nodes, 16384 groups, 8000 led
 
-NODE  ADDRESS        UP   LEADS  FOLLOWS  LAG  LOG    VERSION  CANDIDATES  LEARNERS  FOUNDING  UPTIME  COMMITS  PROBLEM
-3     10.0.0.1:7003  no   1      -        40   -      -        -           -         -         -       -        does not answer: cannot connect
-1     10.0.0.1:7001  yes  1      2        0    3 MiB  0.1.0    0           0         0         60s     17       -
-2     10.0.0.1:7002  yes  1      -        0    -      -        -           -         -         -       -        -
+NODE  ADDRESS        UP   LEADS  FOLLOWS  LAG  LOG    FSYNC P99  VERSION  CANDIDATES  LEARNERS  FOUNDING  UPTIME  FSYNC P50  COMMITS  ENTRIES  PROBLEM
+3     10.0.0.1:7003  no   1      -        40   -      -          -        -           -         -         -       -          -        -        does not answer: cannot connect
+1     10.0.0.1:7001  yes  1      2        0    3 MiB  3.1 ms     0.1.0    0           0         0         60s     512 us     17       34       -
+2     10.0.0.1:7002  yes  1      -        0    -      -          -        -           -         -         -       -          -        -        -
 
 GROUP  LEADER  TERM  COMMIT  APPLIED  LAST  LAG  SEEN AS    PERSISTED  LAG OF    HANDED TO  PROBLEM
 700    -       2     9       9        9     0    candidate  9          -         -          no leader: an election is under way
