@@ -10,7 +10,7 @@
 //! - [`front`]: what a node says to its clients.
 //! - [`config`]: what a node is told by its operator.
 //! - [`node`]: one node, running.
-//! - [`report`]: how a node and its groups are.
+//! - [`report`]: how a node and its groups are; `cpu`: what the process has used.
 //! - [`log`]: what is logged.
 //! - [`cli`]: what a human types.
 //!
@@ -20,6 +20,7 @@
 pub mod cli;
 pub mod command;
 pub mod config;
+mod cpu;
 pub mod data;
 pub mod front;
 pub mod log;

@@ -8,19 +8,21 @@ use bytes::Bytes;
 use super::replication::DiskHealth;
 use super::service::{Ask, Service};
 use crate::REDIS_VERSION;
+use crate::cpu::CpuTime;
 use crate::data::glob;
 use crate::resp::{Args, Reply};
 
 /// What makes the text of a section.
 type Section = fn(&Service, &mut Lines);
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
     ("Persistence", persistence),
     ("Stats", stats),
     ("Replication", replication),
+    ("CPU", cpu),
     ("Cluster", cluster),
     ("Keyspace", keyspace),
 ];
@@ -121,6 +123,13 @@ fn replication(_: &Service, lines: &mut Lines) {
     // Leadership is per group: to clients, every node is a master of its own slots.
     lines.field("role", "master");
     lines.field("connected_slaves", 0);
+}
+
+fn cpu(_: &Service, lines: &mut Lines) {
+    let used = CpuTime::of_this_process();
+    for (name, time) in [("used_cpu_sys", used.system), ("used_cpu_user", used.user)] {
+        lines.field(name, format_args!("{}.{:06}", time.as_secs(), time.subsec_micros()));
+    }
 }
 
 fn cluster(_: &Service, lines: &mut Lines) {

@@ -241,6 +241,7 @@ fn info_has_what_tools_look_for() {
         "cluster_enabled:1\r\n",
         "loading:0\r\n",
         "role:master\r\n",
+        "# CPU\r\nused_cpu_sys:0.",
         "# Multiraft\r\n",
         "groups_led:4\r\n",
     ] {
