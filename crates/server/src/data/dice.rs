@@ -14,13 +14,23 @@ impl Dice {
 
     /// A number below `limit`, all about equally likely; 0 if there is none.
     pub fn below(&mut self, limit: usize) -> usize {
+        let rest = self.next().checked_rem(limit as u64).unwrap_or(0);
+        usize::try_from(rest).expect("it is below a usize")
+    }
+
+    /// A number from 0 to below 1, all about equally likely.
+    pub fn fraction(&mut self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "53 bits are what a fraction holds")]
+        let bits = (self.next() >> 11) as f64;
+        bits / (1_u64 << 53) as f64
+    }
+
+    const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        let rest = mixed.checked_rem(limit as u64).unwrap_or(0);
-        usize::try_from(rest).expect("it is below a usize")
+        mixed ^ mixed >> 31
     }
 
     /// So many different numbers below `limit`, or all of them if there are not that many, in no
