@@ -15,7 +15,6 @@ pub(crate) struct CpuTime {
 
 impl CpuTime {
     /// Both.
-    #[cfg(test)]
     pub(crate) fn total(self) -> Duration {
         self.user + self.system
     }

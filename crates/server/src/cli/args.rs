@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use super::bench::args::BenchArgs;
 use super::demo::PORT_MAX;
 use crate::config::Address;
 use crate::front::operate::LIMIT_MAX;
@@ -50,6 +51,12 @@ pub enum Command {
     /// Asks the node that is named, and through it all others. Exits with 0 if all is well, 1 if the
     /// node does not answer, and 3 if the cluster is sick: a node is gone, or a group serves nobody.
     Status(StatusArgs),
+    /// Load a cluster, and tell how many operations it takes and how long they take.
+    ///
+    /// Through the Redis protocol, of a Redis too for comparison, or in this process without it.
+    /// Exits with 0 if no operation failed, 1 if some did, and 3 if the cluster has groups without
+    /// a leader.
+    Bench(BenchArgs),
     /// Look at a node's configuration.
     Config(ConfigArgs),
 }
@@ -157,7 +164,7 @@ pub enum Output {
     Wide,
 }
 
-fn parse_address(text: &str) -> Result<Address, String> {
+pub(crate) fn parse_address(text: &str) -> Result<Address, String> {
     Address::parse("it", text).map_err(|error| error.to_string())
 }
 

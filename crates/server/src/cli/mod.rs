@@ -4,13 +4,14 @@
 //! - [`demo`]: three nodes in one process; [`serve`]: one in a process of its own; [`run`]: what both
 //!   have in common.
 //! - [`client`]: one command to a running node; [`mod@format`]: replies for humans.
-//! - [`status`]: how a cluster is; [`config`]: whether a file is right; `machine`: whether a machine
-//!   suits it.
+//! - [`status`]: how a cluster is; [`mod@bench`]: how much it takes; [`config`]: whether a file is
+//!   right; `machine`: whether a machine suits it.
 //!
 //! Exit codes: 0 when all went well, 1 when something failed, 2 when what was typed makes no sense,
 //! 3 when a cluster was looked at and is sick.
 
 pub mod args;
+pub mod bench;
 pub mod client;
 pub mod config;
 pub mod demo;
@@ -32,7 +33,11 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let default = match cli.command {
         Command::Serve(_) => "info",
-        Command::Demo(_) | Command::Client(_) | Command::Status(_) | Command::Config(_) => "warn",
+        Command::Demo(_)
+        | Command::Client(_)
+        | Command::Status(_)
+        | Command::Bench(_)
+        | Command::Config(_) => "warn",
     };
     let log = cli.log.as_deref().unwrap_or(default);
     match log.parse() {
@@ -47,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Client(args) => client::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Config(args) => config::run(&args),
     }
 }

@@ -112,7 +112,7 @@ fn ask(host: &str, port: u16, groups: usize) -> Result<Report, String> {
     Err(format!("{host}:{port} answers {reply:?}, expected a status"))
 }
 
-fn parse(text: &[u8]) -> Result<Report, String> {
+pub(crate) fn parse(text: &[u8]) -> Result<Report, String> {
     let Version { schema } = serde_json::from_slice(text)
         .map_err(|error| format!("its answer is no status: {error}"))?;
     if schema != SCHEMA {

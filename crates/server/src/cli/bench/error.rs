@@ -1,0 +1,100 @@
+//! Why there is no result.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+use crate::config::Address;
+
+/// Why there is no result, and what to do.
+#[derive(Debug, Error)]
+pub(crate) enum BenchError {
+    /// What was typed contradicts itself.
+    #[error("{0}")]
+    Usage(String),
+    /// Nobody answers there, or not as a server does.
+    #[error("{reason}; is a node running there? --at HOST:PORT names another, a node's redis_addr")]
+    Unreachable {
+        /// What happened.
+        reason: String,
+    },
+    /// A server does not answer a question as it should.
+    #[error("{at} answers {question} with {answer:?}: {advice}")]
+    Refused {
+        /// Which.
+        at: Address,
+        /// What it was asked.
+        question: &'static str,
+        /// What it says.
+        answer: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Some groups do not serve.
+    #[error(
+        "{leaderless} of {groups} groups have no leader within {waited} s: `multiraft status --addr \
+         {at}` says why"
+    )]
+    Leaderless {
+        /// How many.
+        leaderless: usize,
+        /// Of how many.
+        groups: usize,
+        /// How long it was waited for, in seconds.
+        waited: u64,
+        /// Who says so.
+        at: Address,
+    },
+    /// Not all keys could be written before.
+    #[error("not all keys could be written before the load: {}", list(.0))]
+    Fill(BTreeMap<String, u64>),
+    /// The folder for the nodes cannot be used.
+    #[error("--dir {}: {error}; name a folder on the disk to measure that you may write to", .dir.display())]
+    Folder {
+        /// Which.
+        dir: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The nodes in this process do not work.
+    #[error("the nodes in this process: {reason}")]
+    Engine {
+        /// Why not.
+        reason: String,
+    },
+    /// The system refuses what every process needs.
+    #[error("cannot {doing}: {error}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+impl BenchError {
+    /// 1 when something failed, 2 when what was typed makes no sense, 3 when the cluster is sick.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::from(2),
+            Self::Leaderless { .. } => ExitCode::from(crate::cli::status::UNHEALTHY),
+            Self::Unreachable { .. }
+            | Self::Refused { .. }
+            | Self::Fill(_)
+            | Self::Folder { .. }
+            | Self::Engine { .. }
+            | Self::System { .. } => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Kinds of errors with their numbers, most frequent first.
+pub(crate) fn list(errors: &BTreeMap<String, u64>) -> String {
+    let mut errors: Vec<(&String, &u64)> = errors.iter().collect();
+    errors.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let words: Vec<String> = errors.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
