@@ -16,6 +16,7 @@
 //!
 //! - `arguments`: the command line; `figure`: the list of figures; `report`: medians and JSON.
 //! - `clock`: CPU time of this thread and of all. `disk`: a folder on the disk that is measured.
+//! - `nodes`: three nodes in processes of their own.
 //! - `workload`: what is proposed, and a state machine that reads it.
 //! - `core_entry_cost`: what an entry costs in the core, for all three replicas together.
 //! - `node_entry_cost`: what an entry costs a node's groups together, for all three replicas.
@@ -34,6 +35,7 @@ mod figure;
 mod kill_gap;
 mod log_commit;
 mod node_entry_cost;
+mod nodes;
 mod reopen;
 mod report;
 mod workload;

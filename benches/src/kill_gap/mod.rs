@@ -12,18 +12,17 @@
 //! happened: what the machine's disk and scheduler add. Counting rule: in the end every key must hold
 //! the last value of it that was acknowledged, or a later one; else the figure is void.
 
-mod nodes;
 mod ticker;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::arguments::Options;
 use crate::disk::{Scratch, refuse_memory};
 use crate::figure::{Emit, Wrong};
+use crate::nodes::{self, Nodes, program};
 use crate::report::{Line, Samples};
-use nodes::Nodes;
 use ticker::{Acknowledged, Ticker};
 use writer::Writers;
 
@@ -81,18 +80,6 @@ pub(crate) fn measure(options: &Options, emit: &mut Emit<'_>) -> Result<(), Wron
         gaps.into_iter().for_each(|gap| emit(line(groups, gap, &found, &options.dir)));
     }
     Ok(())
-}
-
-/// The server's program, beside this one.
-fn program() -> Result<PathBuf, Wrong> {
-    let own = std::env::current_exe().map_err(|error| Wrong(format!("who am I: {error}")))?;
-    let program = own.with_file_name("multiraft");
-    if program.is_file() {
-        return Ok(program);
-    }
-    let profile = if cfg!(debug_assertions) { "" } else { "--release " };
-    let program = program.display();
-    Err(Wrong(format!("{program} is not there: build it by `cargo build {profile}-p server`")))
 }
 
 /// What one kill came to, in milliseconds.

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use routing::{HASH_SLOTS, RoutingTable, hash_slot};
 use types::{NodeId, VShardId};
 
-use super::nodes::NODES;
 use super::ticker::Ticker;
 use crate::figure::Wrong;
+use crate::nodes::NODES;
 
 /// So that a command that was lost with its connection does not make the gap.
 pub(crate) const CLIENTS_PER_GROUP: usize = 2;

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::PATIENCE;
 use crate::disk::wrong;
 use crate::figure::Wrong;
+
+/// How long a node may take for anything before the figure is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many nodes there are.
 pub(crate) const NODES: usize = 3;
@@ -101,6 +103,18 @@ impl Drop for Nodes {
     }
 }
 
+/// The server's program, beside this one.
+pub(crate) fn program() -> Result<PathBuf, Wrong> {
+    let own = std::env::current_exe().map_err(|error| Wrong(format!("who am I: {error}")))?;
+    let program = own.with_file_name("multiraft");
+    if program.is_file() {
+        return Ok(program);
+    }
+    let profile = if cfg!(debug_assertions) { "" } else { "--release " };
+    let program = program.display();
+    Err(Wrong(format!("{program} is not there: build it by `cargo build {profile}-p server`")))
+}
+
 fn answers(address: SocketAddr) -> bool {
     let ask = || -> io::Result<bool> {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
@@ -121,7 +135,7 @@ fn configuration(folder: &Path, host: Ipv4Addr, groups: u32, node: usize) -> Str
     let number = node + 1;
     let data = folder.join(format!("node-{number}"));
     let mut text = format!(
-        "cluster_id = \"kill-gap\"\nnode_id = {number}\ndata_dir = {data:?}\n\
+        "cluster_id = \"figures\"\nnode_id = {number}\ndata_dir = {data:?}\n\
          redis_addr = \"{host}:{}\"\npeer_addr = \"{host}:{}\"\ngroups = {groups}\n",
         port(node),
         peer_port(node),
