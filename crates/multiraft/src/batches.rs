@@ -24,6 +24,11 @@ impl Batches {
         self.last
     }
 
+    /// How many are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// The oldest batch is durable; gives the groups' tickets in it.
     pub(crate) fn complete(
         &mut self,

@@ -28,6 +28,11 @@ impl Calendar {
         self.days.entry(day).or_insert_with(|| spare.pop().unwrap_or_default()).push(slot);
     }
 
+    /// How many notes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.days.values().map(Vec::len).sum()
+    }
+
     /// Takes the earliest day at or before `now`, if there is one.
     pub(crate) fn take_due(&mut self, now: Tick) -> Option<(Tick, Vec<Slot>)> {
         let first = self.days.first_entry()?;

@@ -258,6 +258,11 @@ impl Groups {
         looked_at
     }
 
+    /// How many notes stand in the calendar.
+    pub(crate) fn appointments(&self) -> usize {
+        self.calendar.len()
+    }
+
     /// Calls a group whose note for `day` came up, if the note still counts and the call is due.
     fn call(&mut self, slot: Slot, day: Tick) {
         let hosted = &mut self.slots[slot.position()];

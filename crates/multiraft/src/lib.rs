@@ -69,6 +69,7 @@ mod doors;
 mod error;
 mod fitness;
 mod groups;
+mod holdings;
 mod multiraft;
 mod node_loop;
 mod outbox;
@@ -89,10 +90,11 @@ pub use error::{
     AddGroupError, LookupError, ProposeError, ReadError, StepError, StoreConflict, TicketError,
     UnknownGroup,
 };
+pub use holdings::{NodeHoldings, Waits};
 pub use multiraft::MultiRaft;
 pub use node_loop::{LoopLimits, NodeLoop};
 pub use questions::{Cursors, GroupStatus};
-pub use raft_core::{Fitness, HaltReason};
+pub use raft_core::{Fitness, HaltReason, Holdings};
 pub use ready::{BatchTicket, LeaderView, MultiRaftReady, OutFrame, RoleChange};
 pub use room::{DiskRoom, brings_commands};
 pub use settings::NodeSettings;

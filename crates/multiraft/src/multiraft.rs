@@ -43,8 +43,8 @@ pub struct MultiRaft {
     pub(crate) peer_stores: BTreeMap<NodeId, StoreId>,
     pub(crate) counters: Counters,
     pub(crate) room: Room,
-    outbox: Outbox,
-    batches: Batches,
+    pub(crate) outbox: Outbox,
+    pub(crate) batches: Batches,
     /// The shortest heartbeat interval of the groups mounted here, in ticks.
     beat_ticks: u64,
     is_beat_due: bool,

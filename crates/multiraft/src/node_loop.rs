@@ -74,18 +74,18 @@ pub struct NodeLoop<R> {
     multi: MultiRaft,
     limits: LoopLimits,
     /// By slot; shorter than the groups are many.
-    waiting: Vec<Waiting<R>>,
+    pub(crate) waiting: Vec<Waiting<R>>,
     /// Reads whose leadership is being confirmed.
-    reads: BTreeMap<ReadId, (GroupId, R)>,
+    pub(crate) reads: BTreeMap<ReadId, (GroupId, R)>,
     last_read: u64,
     /// How many reads wait for the state machine.
     reads_applying: usize,
     in_flight_bytes: usize,
-    transfers: Transfers<R>,
+    pub(crate) transfers: Transfers<R>,
     /// Groups whose entries find no room.
     stuck: Stuck,
     /// Groups to be founded as soon as all members' stores are known.
-    foundings: Vec<GroupSpec>,
+    pub(crate) foundings: Vec<GroupSpec>,
     turn: Turn<R>,
 }
 

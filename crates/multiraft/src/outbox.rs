@@ -86,6 +86,12 @@ impl Outbox {
         queue.push(envelope);
     }
 
+    /// How many messages wait for a beat to one node, at most.
+    pub(crate) fn waiting_max(&self) -> usize {
+        let waiting = self.peers.iter().map(|peer| peer.heartbeats.len() + peer.answers.len());
+        waiting.max().unwrap_or_default()
+    }
+
     fn peer(&mut self, node: NodeId) -> &mut Peer {
         let position = match self.peers.binary_search_by_key(&node, |peer| peer.node) {
             Ok(position) => position,

@@ -42,6 +42,11 @@ pub(crate) struct Settled<R> {
 }
 
 impl<R> Waiting<R> {
+    /// How many proposers, deliveries and readers there are.
+    pub(crate) fn lens(&self) -> (usize, usize, usize) {
+        (self.proposals.len(), self.applying.len(), self.reads.len())
+    }
+
     /// Somebody waits for the entry `id`, which follows those that were proposed before.
     pub(crate) fn propose(&mut self, id: LogId, bytes: usize, reply: R) {
         self.proposals.push_back(Pending { id, bytes, reply });

@@ -142,6 +142,11 @@ impl Common {
         }
     }
 
+    /// How many messages wait, for a write or to be collected.
+    pub(crate) fn messages_len(&self) -> usize {
+        self.outbox.len() + self.held.len()
+    }
+
     pub(crate) fn is_silent(&self) -> bool {
         self.outbox.is_empty() && self.held.is_empty() && self.answers.is_empty()
     }

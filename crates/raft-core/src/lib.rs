@@ -40,6 +40,7 @@ mod error;
 mod fitness;
 mod follower;
 mod frozen;
+mod holdings;
 mod leader;
 mod log;
 mod message;
@@ -64,6 +65,7 @@ pub use entry::{
 pub use error::{HaltReason, NotLeader, ProposeError, RestoreError, StepError};
 pub use fitness::Fitness;
 pub use frozen::Frozen;
+pub use holdings::Holdings;
 pub use message::{Message, MessageBody, ReadRound};
 pub use progress::ProgressState;
 pub use raft::RaftNode;

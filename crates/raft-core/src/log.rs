@@ -116,6 +116,18 @@ impl Log {
         &self.configurations
     }
 
+    /// What durable entries in memory cost, and what those cost that are not durable yet.
+    pub(crate) fn cached_bytes(&self) -> (usize, usize) {
+        let newest = self.cache.iter().rev().take_while(|run| run.last() > self.persisted);
+        let unpersisted = newest.map(EntryRun::cost).sum();
+        (self.cache_bytes - unpersisted, unpersisted)
+    }
+
+    /// What was delivered and not yet applied, in bytes.
+    pub(crate) const fn applying_bytes(&self) -> usize {
+        self.applying_bytes
+    }
+
     /// The bytes proposed and not yet sealed.
     pub(crate) fn open_bytes(&self) -> usize {
         self.open.bytes_len()

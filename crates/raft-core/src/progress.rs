@@ -166,6 +166,13 @@ impl Progress {
         self.state = ProgressState::Behind;
     }
 
+    /// How many appends are on their way there, and how many bytes; the one of a probe included.
+    pub(crate) fn in_flight(&self) -> (usize, usize) {
+        let probe = self.probe.iter();
+        let (probes, probe_bytes) = probe.fold((0, 0), |_, append| (1, append.bytes));
+        (self.window.len() + probes, self.window_bytes + probe_bytes)
+    }
+
     /// Whether nothing is on its way there.
     pub(crate) fn is_idle(&self) -> bool {
         self.window.is_empty() && self.probe.is_none() && !self.is_fetching

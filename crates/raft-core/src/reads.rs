@@ -46,6 +46,11 @@ impl Reads {
         self.waiting.push(id);
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len() + self.open.iter().map(|round| round.reads.len()).sum::<usize>()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.open.is_empty()
     }

@@ -52,6 +52,10 @@ impl Writes {
         self.last_ticket
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.in_flight.len()
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.in_flight.is_empty()
     }

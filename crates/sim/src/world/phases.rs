@@ -16,6 +16,8 @@ use crate::room::Room;
 
 /// How long a healed cluster may take to settle, in microseconds: elections, retries, catching up.
 pub(super) const SETTLE_US: u64 = 60_000_000;
+/// How long the last answers may take once everybody has everything, in microseconds.
+const REST_US: u64 = 5_000_000;
 /// How often one looks.
 const LOOK_US: u64 = 200_000;
 /// How many events may be planned once all is quiet, for each node and group.
@@ -40,7 +42,7 @@ impl World<'_> {
         self.settle(&present)?;
         self.ask_everybody(&present)?;
         self.settle(&present)?;
-        self.check_idle(&present)?;
+        self.come_to_rest(&present)?;
         self.checks.histories.check()
     }
 
@@ -190,12 +192,35 @@ impl World<'_> {
         }
     }
 
-    /// What was counted is given back.
+    /// Whether all members of a group are there.
+    fn is_whole(&self, group: GroupId, present: &[u64]) -> bool {
+        let learners = self.plan.learners_of(&self.routing, group);
+        let members = self.routing.replicas_of(group).iter().chain(&learners);
+        members.into_iter().all(|member| present.contains(&member.0))
+    }
+
+    /// Waits until the last answers have come, after which nothing is held any more.
+    fn come_to_rest(&mut self, present: &[u64]) -> Held {
+        let end = self.queue.now() + REST_US;
+        loop {
+            let found = self.check_idle(present);
+            if found.is_ok() || self.queue.now() >= end {
+                return found;
+            }
+            self.pass(LOOK_US)?;
+        }
+    }
+
+    /// What was counted is given back, and what was held let go.
     fn check_idle(&self, present: &[u64]) -> Held {
         for node in present {
             let host = self.node_ref(*node);
-            if let Some(running) = &host.running {
-                bounds::check_idle(*node, running, host.disk.waiting())?;
+            let Some(running) = &host.running else { continue };
+            bounds::check_idle(*node, running, host.disk.waiting())?;
+            for group in self.routing.groups() {
+                let Some(held) = running.multi().replica_holdings(group) else { continue };
+                let is_whole = !self.leads(*node, group) || self.is_whole(group, present);
+                bounds::check_replica_idle(*node, group, &held, is_whole)?;
             }
         }
         let groups = usize::try_from(self.plan.groups).expect("at most 64 groups");

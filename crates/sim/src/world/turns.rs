@@ -444,6 +444,11 @@ impl World<'_> {
             if self.checks.cursors.look(node, group, cursors)? {
                 self.check_commit(node, group, cursors)?;
             }
+            let host = self.node_ref(node);
+            let held = host.running.as_ref().and_then(|it| it.multi().replica_holdings(group));
+            held.map_or(Ok(()), |held| {
+                bounds::check_replica(node, group, &held, &host.limits.limits)
+            })?;
         }
         self.touched = touched;
         let host = self.node_ref(node);
