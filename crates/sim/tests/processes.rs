@@ -1,6 +1,7 @@
 //! The command in processes of its own: the same seeds leave the same traces there.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use sim::{Plan, run};
 
@@ -36,4 +37,19 @@ fn a_digest_is_of_the_traces_that_another_process_leaves() {
     }
     let told = digests(&["--seeds", "10"]);
     assert_eq!(told, [format!("digest of seeds from 0: {digest:016x}")]);
+}
+
+#[test]
+fn a_range_that_is_ended_has_told_the_digests_of_whole_thousands() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sim"));
+    command.args(["--events", "2000", "--from", "995", "--seeds", "6000", "--jobs", "2"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("sim runs");
+    // The digest of five seeds comes at once, though the output is no terminal.
+    let mut first = String::new();
+    let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+    out.read_line(&mut first).expect("a line");
+    assert!(child.try_wait().expect("it can be looked at").is_none(), "not only at its end");
+    child.kill().expect("it runs still");
+    child.wait().expect("it ends");
+    assert_eq!(digests(&["--from", "995", "--seeds", "5"]), [first.trim_end()]);
 }

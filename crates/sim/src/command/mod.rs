@@ -5,6 +5,7 @@ mod bound;
 mod commit;
 mod equivalence;
 mod mutants;
+mod progress;
 mod range;
 mod shrink;
 mod speed;

@@ -1,6 +1,8 @@
 //! A range of seeds: runs them in processes, adds up what they did, and explains the first violation.
+//!
+//! The digest of each thousand is told as soon as it is whole, so that a range that ends early, by
+//! whatever, can be gone on with from there.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, IsTerminal, PipeReader, Write};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
@@ -9,17 +11,16 @@ use sim::{Coverage, Outcome};
 use super::attempt::{attempt, explain};
 use super::bound::shown_by;
 use super::commit::commit;
+use super::progress::Progress;
 use super::worker::Line;
 use super::{Arguments, table};
 
 /// One seed in so many is run again, in another process, and has to leave the same trace; odd, so that
 /// it meets every kind of storage.
 const RERUN_EVERY: u64 = 99;
-/// How many seeds a digest stands for.
-const DIGEST_SEEDS: u64 = 1_000;
 
-#[derive(Default)]
 struct Total {
+    progress: Progress,
     passed: u64,
     events: u64,
     simulated_us: u64,
@@ -28,7 +29,6 @@ struct Total {
     /// Of each seed, to tell the median.
     cpu_each: Vec<u64>,
     coverage: Coverage,
-    digests: BTreeMap<u64, u64>,
     reruns: u64,
     failed: Vec<u64>,
     /// By process: the first seed of which it has said nothing.
@@ -41,7 +41,20 @@ impl Total {
             let ahead = (job + arguments.jobs - arguments.from % arguments.jobs) % arguments.jobs;
             arguments.from.saturating_add(ahead)
         };
-        Self { running: (0..arguments.jobs).map(first).collect(), ..Self::default() }
+        let end = arguments.from.saturating_add(arguments.seeds);
+        Self {
+            progress: Progress::new(arguments.from..end),
+            passed: 0,
+            events: 0,
+            simulated_us: 0,
+            committed: 0,
+            cpu_ns: 0,
+            cpu_each: Vec::new(),
+            coverage: Coverage::default(),
+            reruns: 0,
+            failed: Vec::new(),
+            running: (0..arguments.jobs).map(first).collect(),
+        }
     }
 
     /// A process has said what came of a seed.
@@ -51,6 +64,7 @@ impl Total {
         self.running[job] = seed.saturating_add(jobs);
     }
 
+    /// Counts a seed that passed, and tells the digests that are whole by it.
     fn add(&mut self, seed: u64, outcome: &Outcome, cpu_ns: u64) {
         self.passed += 1;
         self.events += outcome.events;
@@ -59,10 +73,14 @@ impl Total {
         self.cpu_ns += cpu_ns;
         self.cpu_each.push(cpu_ns);
         self.coverage.merge(outcome.coverage.counts().iter().copied());
-        // The order in which processes report does not matter to a sum.
-        let digest = self.digests.entry(seed / DIGEST_SEEDS).or_default();
-        *digest =
-            digest.wrapping_add(outcome.trace.rotate_left(u32::try_from(seed % 64).unwrap_or(0)));
+        let whole = self.progress.add(seed, outcome.trace);
+        for (first, digest) in &whole {
+            println!("digest of seeds from {first}: {digest:016x}");
+        }
+        if !whole.is_empty() {
+            // Now, and not when a buffer is full: whoever reads a file wants to go on from here.
+            let _ = std::io::stdout().flush();
+        }
     }
 }
 
@@ -84,17 +102,29 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         let _ = child.wait();
     }
     if let Some(seed) = total.failed.iter().min() {
-        return fail(arguments, *seed);
+        fail(arguments, *seed);
+    } else if let Some((job, status)) = dead {
+        name(arguments, total.running[job], status);
+    } else if total.passed == arguments.seeds {
+        report(arguments, &mut total);
+        return ExitCode::SUCCESS;
+    } else {
+        eprintln!("a process died");
     }
-    if let Some((job, status)) = dead {
-        return name(arguments, total.running[job], status);
-    }
-    if total.passed != arguments.seeds {
-        eprintln!("{} of {} seeds were run: a process died", total.passed, arguments.seeds);
-        return ExitCode::FAILURE;
-    }
-    report(arguments, &mut total);
-    ExitCode::SUCCESS
+    go_on(arguments, &total);
+    ExitCode::FAILURE
+}
+
+/// Says how far a range came that ended early, and what does the rest of it.
+fn go_on(arguments: &Arguments, total: &Total) {
+    let (from, seeds) = total.progress.left();
+    let rest = Arguments { from, seeds, ..arguments.clone() };
+    let options = options(&rest).join(" ");
+    eprintln!(
+        "{} of {} seeds passed; from the first thousand without a digest on:",
+        total.passed, arguments.seeds
+    );
+    eprintln!("cargo run --release -p sim -- {options}");
 }
 
 /// Starts the processes; all of them write into the pipe that is read here.
@@ -186,7 +216,7 @@ fn find_dead(
 }
 
 /// Names the seed that a process ran when it ended. It is not run here, where it would end this one.
-fn name(arguments: &Arguments, seed: u64, status: ExitStatus) -> ExitCode {
+fn name(arguments: &Arguments, seed: u64, status: ExitStatus) {
     eprintln!("seed {seed}: {} ({status})", shown_by(status));
     let events = arguments.events;
     let mut options = format!("--seed {seed} --events {events} --trace");
@@ -194,7 +224,6 @@ fn name(arguments: &Arguments, seed: u64, status: ExitStatus) -> ExitCode {
         options.push_str(&format!(" --without {}", class.name()));
     }
     eprintln!("\nagain, at commit {}: cargo run --release -p sim -- {options}", commit());
-    ExitCode::FAILURE
 }
 
 /// Runs a seed again, in this process; whether it leaves the same trace.
@@ -234,13 +263,10 @@ fn report(arguments: &Arguments, total: &mut Total) {
         total.cpu_ns / 1_000_000
     );
     println!("{} simulated cluster-hours per CPU-minute", rate(total));
-    for (block, digest) in &total.digests {
-        println!("digest of seeds from {}: {digest:016x}", block * DIGEST_SEEDS);
-    }
     table::print(&total.coverage);
 }
 
-fn fail(arguments: &Arguments, seed: u64) -> ExitCode {
+fn fail(arguments: &Arguments, seed: u64) {
     match attempt(arguments.plan(seed), None) {
         Err(violation) => {
             eprintln!("{violation}");
@@ -248,7 +274,6 @@ fn fail(arguments: &Arguments, seed: u64) -> ExitCode {
         }
         Ok(_) => eprintln!("seed {seed} failed, and passes when it is run again"),
     }
-    ExitCode::FAILURE
 }
 
 #[cfg(test)]
