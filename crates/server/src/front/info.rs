@@ -68,6 +68,7 @@ fn server(service: &Service, lines: &mut Lines) {
     lines.field("arch_bits", usize::BITS);
     lines.field("process_id", std::process::id());
     lines.field("tcp_port", port(service));
+    lines.field("server_time_usec", service.now().0.saturating_mul(1_000));
     lines.field("uptime_in_seconds", uptime);
     lines.field("uptime_in_days", uptime / 86_400);
 }
@@ -80,21 +81,44 @@ fn clients(service: &Service, lines: &mut Lines) {
 
 fn memory(service: &Service, lines: &mut Lines) {
     // What the process holds; where the system does not tell, nothing is invented.
-    if let Some(bytes) = resident_bytes() {
-        lines.field("used_memory", bytes);
-        lines.field("used_memory_rss", bytes);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let system = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    for (names, bytes) in [
+        (&["used_memory", "used_memory_rss"][..], kib_after(&status, "VmRSS:")),
+        (&["used_memory_peak"], kib_after(&status, "VmHWM:")),
+        (&["total_system_memory"], kib_after(&system, "MemTotal:")),
+    ] {
+        for (name, bytes) in names.iter().zip(bytes.into_iter().cycle()) {
+            lines.field(name, bytes);
+            lines.field(&format!("{name}_human"), human(bytes));
+        }
     }
     lines.field("mem_clients_normal", service.clients.bytes());
     lines.field("maxmemory", 0);
     lines.field("maxmemory_policy", "noeviction");
 }
 
-/// Bytes of memory that the process holds, where `/proc` tells.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// What stands behind a name in a file of `/proc`, in bytes; it is given in KiB.
+fn kib_after(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
+}
+
+/// Bytes as Redis writes them for people.
+fn human(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["K", "M", "G", "T"];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    // In hundredths, so that no number of the machine rounds.
+    let mut unit = 0;
+    let mut size = 1024;
+    while unit + 1 < UNITS.len() && bytes >= size * 1024 {
+        (unit, size) = (unit + 1, size * 1024);
+    }
+    let hundredths = u128::from(bytes) * 100 / u128::from(size);
+    format!("{}.{:02}{}", hundredths / 100, hundredths % 100, UNITS[unit])
 }
 
 fn persistence(service: &Service, lines: &mut Lines) {
@@ -106,6 +130,8 @@ fn persistence(service: &Service, lines: &mut Lines) {
     lines.field("aof_rewrite_in_progress", 0);
     let is_ok = service.replication.disk() == DiskHealth::Ok;
     lines.field("aof_last_write_status", if is_ok { "ok" } else { "err" });
+    // The log is what an append-only file would be.
+    lines.field("aof_current_size", service.replication.status().log_bytes);
 }
 
 fn stats(service: &Service, lines: &mut Lines) {
@@ -123,6 +149,7 @@ fn replication(_: &Service, lines: &mut Lines) {
     // Leadership is per group: to clients, every node is a master of its own slots.
     lines.field("role", "master");
     lines.field("connected_slaves", 0);
+    lines.field("master_failover_state", "no-failover");
 }
 
 fn cpu(_: &Service, lines: &mut Lines) {
@@ -158,6 +185,13 @@ fn multiraft(service: &Service, lines: &mut Lines) {
     lines.field("groups", topology.table.group_count());
     lines.field("groups_led", service.led().count());
     lines.field("groups_leaderless", service.leaderless());
+    let status = service.replication.status();
+    lines.field("nodes_connected", 1 + status.links.peers.values().filter(|it| it.is_up).count());
+    lines.field("store_id", status.store);
+    lines.field("boot_id", status.boot);
+    lines.field("log_bytes", status.log_bytes);
+    lines.field("log_bytes_max", status.log_bytes_max);
+    lines.field("log_commits", status.log_commits);
     match service.replication.disk() {
         DiskHealth::Ok => lines.field("disk", "ok"),
         DiskHealth::Stalled => lines.field("disk", "stalled"),
@@ -201,4 +235,32 @@ fn settings(service: &Service) -> Vec<(&'static str, String)> {
 fn port(service: &Service) -> u16 {
     let topology = &service.topology;
     topology.members.get(&topology.me).map_or(0, |member| member.port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_written_for_people_as_redis_does() {
+        for (bytes, expected) in [
+            (0, "0B"),
+            (1_023, "1023B"),
+            (1_024, "1.00K"),
+            (1_640_080, "1.56M"),
+            (12_648_448, "12.06M"),
+            (25_276_510_208, "23.54G"),
+            (u64::MAX, "16777215.99T"),
+        ] {
+            assert_eq!(human(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn sizes_are_found_in_files_of_the_system() {
+        let text = "VmPeak:\t  9 kB\nVmRSS:\t    1234 kB\nVmSwap: x kB\n";
+        assert_eq!(kib_after(text, "VmRSS:"), Some(1_234 << 10));
+        assert_eq!(kib_after(text, "VmHWM:"), None);
+        assert_eq!(kib_after(text, "VmSwap:"), None);
+    }
 }
