@@ -1,7 +1,9 @@
 //! COMMAND: the table, told to clients. Cluster clients find the keys of a command by it.
 
 use super::service::Ask;
+use crate::command::arguments::arguments;
 use crate::command::spec::{Command, Flags, Group, Keys, Work};
+use crate::command::syntax::{Argument, Kind};
 use crate::command::{COMMANDS, find_named, find_row};
 use crate::data::{CommandError, glob};
 use crate::resp::{Args, Reply};
@@ -195,9 +197,53 @@ fn document(command: &Command) -> (Reply, Reply) {
         (Reply::text("group"), Reply::text(command.group.name())),
         (Reply::text("complexity"), Reply::text(command.complexity)),
     ];
+    let arguments = arguments(command);
+    if !arguments.is_empty() {
+        let mut keys = Keyed { has_rest: !command.rest_use.is_empty(), seen: 0 };
+        let arguments = arguments.iter().map(|argument| tell(argument, &mut keys)).collect();
+        fields.push((Reply::text("arguments"), Reply::Array(arguments)));
+    }
     if !command.subcommands.is_empty() {
         let subcommands = command.subcommands.iter().map(document).collect();
         fields.push((Reply::text("subcommands"), Reply::Map(subcommands)));
     }
     (Reply::text(command.name), Reply::Map(fields))
+}
+
+/// Which of a command's key specifications an argument belongs to.
+struct Keyed {
+    /// Whether there is one for the first key and another for the rest.
+    has_rest: bool,
+    /// How many keys came before.
+    seen: usize,
+}
+
+impl Keyed {
+    fn next(&mut self) -> Reply {
+        let index = usize::from(self.has_rest && self.seen > 0);
+        self.seen += 1;
+        Reply::count(index)
+    }
+}
+
+/// One argument as COMMAND DOCS has it.
+fn tell(argument: &Argument, keys: &mut Keyed) -> Reply {
+    let Argument { name, kind, token, is_optional, is_multiple, parts } = argument;
+    let text = |name: &str, value: &str| (Reply::text(name), Reply::text(value));
+    let mut fields = vec![text("name", name), text("type", kind.name())];
+    if *kind == Kind::Key {
+        fields.push((Reply::text("key_spec_index"), keys.next()));
+    }
+    fields.extend(token.map(|token| text("token", token)));
+    let flags = [(is_optional, "optional"), (is_multiple, "multiple")];
+    let flags: Vec<&'static str> =
+        flags.into_iter().filter(|(is, _)| **is).map(|(_, it)| it).collect();
+    if !flags.is_empty() {
+        fields.push((Reply::text("flags"), words(flags.into_iter())));
+    }
+    if !parts.is_empty() {
+        let parts = parts.iter().map(|part| tell(part, keys)).collect();
+        fields.push((Reply::text("arguments"), Reply::Array(parts)));
+    }
+    Reply::Map(fields)
 }

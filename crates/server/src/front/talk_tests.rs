@@ -160,7 +160,23 @@ fn command_tells_cluster_clients_where_keys_are() {
     let Reply::Map(docs) = bench.reply("COMMAND DOCS") else { panic!("no map") };
     assert_eq!(docs.len(), all.len());
     let docs = bench.ask("COMMAND DOCS get foo");
-    assert!(docs.starts_with("%1 $3 get %4 $7 summary "), "{docs}");
+    assert!(docs.starts_with("%1 $3 get %5 $7 summary "), "{docs}");
+    let key = "%3 $4 name $3 key $4 type $3 key $14 key_spec_index :0";
+    assert!(docs.ends_with(&format!(" $9 arguments *1 {key}")), "{docs}");
+    let docs = bench.ask("COMMAND DOCS expire");
+    let word = |name: &str| {
+        let upper = name.to_uppercase();
+        format!("%3 $4 name $2 {name} $4 type $10 pure-token $5 token $2 {upper}")
+    };
+    let expected = format!(
+        " *3 {key} %2 $4 name $7 seconds $4 type $7 integer %4 $4 name $9 condition $4 type $5 oneof \
+         $5 flags ~1 +optional $9 arguments *4 {}",
+        ["nx", "xx", "gt", "lt"].map(word).join(" ")
+    );
+    assert!(docs.ends_with(&expected), "{docs}");
+    let docs = bench.ask("COMMAND DOCS bitop");
+    let rest = "%4 $4 name $3 key $4 type $3 key $14 key_spec_index :1 $5 flags ~1 +multiple";
+    assert!(docs.ends_with(rest) && docs.contains(" $14 key_spec_index :0 "), "{docs}");
 }
 
 #[test]
@@ -244,11 +260,23 @@ fn info_has_what_tools_look_for() {
         "# CPU\r\nused_cpu_sys:0.",
         "# Multiraft\r\n",
         "groups_led:4\r\n",
+        "aof_current_size:4096\r\n",
+        "nodes_connected:2\r\n",
+        "log_commits:3\r\n",
+        "total_system_memory_human:",
     ] {
         assert!(all.contains(field), "{field} in {all}");
     }
     let server = bench.text("INFO server");
     assert!(server.starts_with("# Server\r\n") && !server.contains("# Clients"), "{server}");
+    let two = bench.text("INFO multiraft CLIENTS");
+    assert!(two.starts_with("# Clients\r\n") && two.contains("\r\n\r\n# Multiraft\r\n"), "{two}");
+    let sections = |text: String| text.lines().filter(|line| line.starts_with('#')).count();
+    let count = sections(all);
+    for everything in ["INFO default", "INFO all", "INFO everything", "INFO server all"] {
+        assert_eq!(sections(bench.text(everything)), count, "{everything}");
+    }
+    assert_eq!(bench.text("INFO nonsense"), "");
     bench.ask("HELLO 3");
     assert!(bench.ask("INFO cluster").contains(" txt:# Cluster cluster_enabled:1"));
     assert_eq!(bench.session.protocol, Protocol::Resp3);
