@@ -73,13 +73,8 @@ impl Total {
         self.cpu_ns += cpu_ns;
         self.cpu_each.push(cpu_ns);
         self.coverage.merge(outcome.coverage.counts().iter().copied());
-        let whole = self.progress.add(seed, outcome.trace);
-        for (first, digest) in &whole {
+        for (first, digest) in self.progress.add(seed, outcome.trace) {
             println!("digest of seeds from {first}: {digest:016x}");
-        }
-        if !whole.is_empty() {
-            // Now, and not when a buffer is full: whoever reads a file wants to go on from here.
-            let _ = std::io::stdout().flush();
         }
     }
 }
