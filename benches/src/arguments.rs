@@ -18,7 +18,8 @@ usage: figures NAME [--case TEXT] [--runs N] [--ours-only] [--dir PATH] [--secon
   --ours-only   without the rivals, for a profiler; such lines compare with nothing
   --dir PATH    a folder on the disk to measure, for figures that write (default: the system's
                 temporary one); what they write there they remove
-  --seconds N   how long a run of durable-writes counts, 1 to 600 (default 3)
+  --seconds N   how long a run of durable-writes, redis-set and redis-get counts, 1 to 600
+                (default 3)
   --mib N       how much live log reopen opens, in MiB, 1 to 65536 (default 1024)
 
 durable-writes prints writes per second of three nodes in one process; beside them the latencies,

@@ -8,6 +8,7 @@ use crate::durable_writes;
 use crate::kill_gap;
 use crate::log_commit;
 use crate::node_entry_cost;
+use crate::redis_load;
 use crate::reopen;
 use crate::report::Line;
 
@@ -26,7 +27,7 @@ pub(crate) struct Figure {
 pub(crate) type Emit<'a> = dyn FnMut(Line) + 'a;
 
 /// All figures. A name never changes its meaning.
-pub(crate) const FIGURES: [Figure; 6] = [
+pub(crate) const FIGURES: [Figure; 8] = [
     Figure {
         name: "core-entry-cost",
         about: "CPU time per entry in raft-core, three replicas on one thread, beside raft-rs",
@@ -56,6 +57,16 @@ pub(crate) const FIGURES: [Figure; 6] = [
         name: "reopen",
         about: "how long 1 GiB of live log takes to open after a kill, beside reading its file",
         measure: reopen::measure,
+    },
+    Figure {
+        name: "redis-set",
+        about: "SET per second that three processes take, synced, beside one redis-server",
+        measure: redis_load::measure_set,
+    },
+    Figure {
+        name: "redis-get",
+        about: "GET per second that three processes take, linearizable, beside one redis-server",
+        measure: redis_load::measure_get,
     },
 ];
 

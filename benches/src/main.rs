@@ -6,6 +6,7 @@
 //! cargo run --release -p benches --bin figures -- durable-writes --dir FOLDER_ON_THE_DISK
 //! cargo build --release -p server && cargo run --release -p benches --bin figures -- kill-gap
 //! cargo run --release -p benches --bin figures -- reopen --dir FOLDER_ON_THE_DISK
+//! cargo build --release -p server && cargo run --release -p benches --bin figures -- redis-set
 //! cargo run --release -p benches --bin figures -- --list
 //! ```
 //!
@@ -23,6 +24,7 @@
 //! - `log_commit`: what a durable commit of the log takes.
 //! - `durable_writes`: how many writes three nodes take, with disks, network and all.
 //! - `kill_gap`: how long writes wait when a leader is killed.
+//! - `redis_load`: operations through the Redis protocol, beside a redis-server.
 //! - `reopen`: how long a log takes to open again after its process was killed.
 #![forbid(unsafe_code)]
 
@@ -36,6 +38,7 @@ mod kill_gap;
 mod log_commit;
 mod node_entry_cost;
 mod nodes;
+mod redis_load;
 mod reopen;
 mod report;
 mod workload;

@@ -115,7 +115,8 @@ pub(crate) fn program() -> Result<PathBuf, Wrong> {
     Err(Wrong(format!("{program} is not there: build it by `cargo build {profile}-p server`")))
 }
 
-fn answers(address: SocketAddr) -> bool {
+/// Whether a server says that it is there.
+pub(crate) fn answers(address: SocketAddr) -> bool {
     let ask = || -> io::Result<bool> {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -164,7 +165,7 @@ const fn peer_port(node: usize) -> u16 {
 
 /// A loopback address that nobody else uses: Linux answers for all of 127.0.0.0/8. So nobody takes
 /// the port of a node while it is down.
-fn own_host() -> Result<Ipv4Addr, Wrong> {
+pub(crate) fn own_host() -> Result<Ipv4Addr, Wrong> {
     let own = std::process::id().to_be_bytes();
     let mut hosts = (1..=200).map(|last| Ipv4Addr::new(127, own[2] | 1, own[3], last));
     let is_free = |host: &Ipv4Addr| {
