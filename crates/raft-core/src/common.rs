@@ -147,6 +147,14 @@ impl Common {
         self.outbox.len() + self.held.len()
     }
 
+    /// Lets go of all that was to be said.
+    pub(crate) fn fall_silent(&mut self) {
+        self.outbox.clear();
+        self.held.clear();
+        self.answers.clear();
+        self.fetches.clear();
+    }
+
     pub(crate) fn is_silent(&self) -> bool {
         self.outbox.is_empty() && self.held.is_empty() && self.answers.is_empty()
     }

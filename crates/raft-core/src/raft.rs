@@ -408,6 +408,10 @@ impl RaftNode {
     fn halt(&mut self, reason: HaltReason) {
         self.leave_role();
         self.role = RoleState::Halted(reason);
+        // Nobody collects anything from here any more.
+        self.common.fall_silent();
+        self.fetched.clear();
+        self.is_fetching_committed = false;
     }
 
     fn enter_term(&mut self, term: Term, leader: Option<ReplicaId>) {

@@ -9,7 +9,9 @@
 mod harness;
 
 use harness::{Cluster, append, message, run};
-use raft_core::{FetchFor, HaltReason, Message, MessageBody, ProposeError, Role, StepError};
+use raft_core::{
+    FetchFor, HaltReason, Message, MessageBody, ProposeError, ReadId, Role, StepError,
+};
 use types::{LogId, LogIndex, Term};
 
 #[test]
@@ -131,9 +133,17 @@ fn a_restarted_group_delivers_its_log_again_from_disk() {
 fn a_log_that_cannot_be_read_halts_its_replica_and_no_other() {
     let mut cluster = Cluster::led_by_one(3);
     let node = cluster.node(1);
+    // What it was about to say is never said, and not kept either.
+    let asked = MessageBody::PreVote { next_term: Term(2), last: LogId::default() };
+    node.step(message(2, 1, 1, asked)).unwrap();
+    node.read_index(ReadId(1)).unwrap();
+    let held = node.holdings();
+    assert_eq!((held.messages, held.reads), (1, 1));
     node.entries_fetched(FetchFor::Apply, Err(raft_core::FetchError::Damaged));
     assert_eq!(node.halted(), Some(HaltReason::LogDamaged));
     assert!(node.ready().is_none() && node.deadline().is_none());
+    let held = node.holdings();
+    assert_eq!((held.messages, held.reads, held.fetches), (0, 0, 0));
     assert!(matches!(cluster.propose(1, b"x"), Err(ProposeError::NotLeader { .. })));
     let new = cluster.tick_until_leader();
     assert_ne!(new, 1);
