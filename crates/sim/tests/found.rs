@@ -13,6 +13,13 @@ fn a_machine_is_not_read_more_entries_than_it_has_room_for() {
 }
 
 #[test]
+fn a_replica_that_cannot_read_its_log_lets_go_of_what_it_would_have_said() {
+    // Three messages lay ready when it halted, and nobody collected them any more.
+    let (seed, events_max) = (2_006_738, 5_000);
+    run(Plan::draw(seed, events_max), None).unwrap_or_else(|violation| panic!("{violation}"));
+}
+
+#[test]
 fn nobody_is_deposed_without_a_fault_at_the_shortest_legal_election_timeout() {
     // Answers to heartbeats waited for the next beat of whoever gave them, and came too late for a
     // leader whose patience was two heartbeat intervals: both nodes led in turn, for ever.
