@@ -13,6 +13,9 @@ use crate::plan::Plan;
 struct Last {
     hard_state: HardState,
     committed: LogIndex,
+    /// The part of that which is on its disk: a follower may know entries to be committed that it
+    /// still writes.
+    readable: LogIndex,
     applied: LogIndex,
 }
 
@@ -39,7 +42,8 @@ impl Cursors {
             && found.persisted == last
             && found.applied == applied
             && found.committed <= last;
-        *self.last.of_mut(node, group) = Last { hard_state, committed: found.committed, applied };
+        let (committed, readable) = (found.committed, found.committed.min(found.persisted));
+        *self.last.of_mut(node, group) = Last { hard_state, committed, readable, applied };
         if right {
             return Ok(());
         }
@@ -80,8 +84,9 @@ impl Cursors {
             return breach("a vote is not taken back", what);
         }
         let has_risen = found.committed > last.committed;
-        let multiraft::Cursors { committed, applied, .. } = found;
-        *last = Last { hard_state: now, committed, applied };
+        let multiraft::Cursors { committed, applied, persisted, .. } = found;
+        let readable = committed.min(persisted);
+        *last = Last { hard_state: now, committed, readable, applied };
         Ok(has_risen)
     }
 
@@ -93,6 +98,11 @@ impl Cursors {
     /// The commit index that was seen last.
     pub(crate) fn committed(&self, node: u64, group: GroupId) -> LogIndex {
         self.last.of(node, group).committed
+    }
+
+    /// Up to where its disk has to hold what is committed, as was seen last.
+    pub(crate) fn readable(&self, node: u64, group: GroupId) -> LogIndex {
+        self.last.of(node, group).readable
     }
 
     /// A replica is gone with its disk.
@@ -129,6 +139,8 @@ mod tests {
         assert!(!look(2, [0, 2, 3, 4]), "the applied index falls");
         assert!(!look(2, [2, 3, 1, 4]), "applied before it is durable");
         assert!(!look(2, [1, 3, 2, 2]), "committed beyond the log");
+        assert!(look(2, [1, 4, 3, 5]));
+        assert_eq!(cursors.readable(1, GroupId(1)), LogIndex(3), "the fourth is not durable");
     }
 
     #[test]

@@ -304,7 +304,7 @@ impl World<'_> {
     }
 
     /// What is read is what was written; only a damaged disk may refuse, and entries that were
-    /// replaced meanwhile are not there.
+    /// replaced meanwhile, be it by committed ones that are still written, are not there.
     fn check_read(
         &self,
         node: u64,
@@ -315,7 +315,7 @@ impl World<'_> {
         let host = self.node_ref(node);
         let on_disk = host.disk.image.group(group);
         let is_right = match result {
-            Ok(runs) if runs.is_empty() => first > self.checks.cursors.committed(node, group),
+            Ok(runs) if runs.is_empty() => first > self.checks.cursors.readable(node, group),
             Ok(runs) => on_disk.is_some_and(|on_disk| {
                 let stamp = on_disk.stamps.at(first.prev()).unwrap_or(Stamp::START);
                 let last = runs.last().map_or(first, EntryRun::last);
