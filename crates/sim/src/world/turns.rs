@@ -2,7 +2,7 @@
 
 use codec::{FrameLimits, Item, WriteBatch, decode_frame};
 use multiraft::{ApplyBatch, BatchTicket, Input, Turn};
-use raft_core::{EntryRun, Fetch, FetchError, FetchFor, Replica, Role};
+use raft_core::{EntryRun, Fetch, FetchError, FetchFor, HaltReason, Replica, Role};
 use types::{GroupId, LogIndex, NodeId, Term, Tick};
 
 use super::World;
@@ -374,7 +374,7 @@ impl World<'_> {
         }
         self.touched.extend(turn.apply.iter().map(|batch| batch.group));
         self.touched.extend(turn.roles.iter().map(|(group, _)| *group));
-        self.look(node)?;
+        self.look(node, &turn.halted)?;
         for (group, change) in &turn.roles {
             self.role_changed(node, *group, change)?;
         }
@@ -430,8 +430,9 @@ impl World<'_> {
     }
 
     /// Looks at every group that the turn concerned, or may: where a node takes its inputs in several
-    /// turns, one does not know which of them took which.
-    fn look(&mut self, node: u64) -> Held {
+    /// turns, one does not know which of them took which. What a replica that has `halted` in the turn
+    /// took before is never written or said, so that its commit index may be where nobody sees a log.
+    fn look(&mut self, node: u64, halted: &[(GroupId, HaltReason)]) -> Held {
         let mut touched = std::mem::take(&mut self.touched);
         if touched.len() > 1 {
             touched.sort_unstable();
@@ -441,7 +442,8 @@ impl World<'_> {
             let running = self.node_ref(node).running.as_ref();
             let cursors = running.and_then(|running| running.multi().cursors_of(group));
             let Some(cursors) = cursors else { continue };
-            if self.checks.cursors.look(node, group, cursors)? {
+            let has_risen = self.checks.cursors.look(node, group, cursors)?;
+            if has_risen && halted.iter().all(|(it, _)| *it != group) {
                 self.check_commit(node, group, cursors)?;
             }
             let host = self.node_ref(node);
