@@ -67,21 +67,24 @@ fn a_first_leader_that_comes_too_early_tries_again() {
     assert_eq!(cluster.leader(GroupId(1)), Some(NodeId(1)));
 }
 
+/// How many frames, and beats, idle nodes send in ten intervals of two ticks, once they are quiet.
+fn sent_in_ten_intervals(cluster: &mut Cluster) -> (u64, u64) {
+    for _ in 0..10 {
+        cluster.tick();
+    }
+    let before = (cluster.network.frames, cluster.network.beats);
+    for _ in 0..20 {
+        cluster.tick();
+    }
+    (cluster.network.frames - before.0, cluster.network.beats - before.1)
+}
+
 #[test]
 fn three_idle_nodes_send_six_frames_per_interval_however_many_groups() {
     for groups in [3, 30, 600] {
         let mut cluster = Cluster::new(3, groups, settings(1)).found_all();
         cluster.elect_all();
-        for _ in 0..10 {
-            cluster.tick();
-        }
-        let before = (cluster.network.frames, cluster.network.beats);
-        for _ in 0..20 {
-            cluster.tick();
-        }
-        let after = (cluster.network.frames, cluster.network.beats);
-        // An interval has two ticks.
-        assert_eq!((after.0 - before.0, after.1 - before.1), (60, 60), "{groups} groups");
+        assert_eq!(sent_in_ten_intervals(&mut cluster), (60, 60), "{groups} groups");
     }
 }
 
@@ -95,16 +98,8 @@ fn answers_have_frames_of_their_own_only_where_leaders_have_no_patience() {
         cluster.nodes.values_mut().for_each(|node| node.configure(waits));
         let mut cluster = cluster.found_all();
         cluster.elect_all();
-        for _ in 0..10 {
-            cluster.tick();
-        }
-        let before = (cluster.network.frames, cluster.network.beats);
-        for _ in 0..20 {
-            cluster.tick();
-        }
-        let after = (cluster.network.frames, cluster.network.beats);
-        let sent = (after.0 - before.0, after.1 - before.1);
         let expected = 10 * frames_per_interval;
+        let sent = sent_in_ten_intervals(&mut cluster);
         assert_eq!(sent, (expected, expected), "{election_ticks} ticks");
     }
 }
