@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use processes::BOUND;
-use processes::cluster::{Cluster, GROUPS};
+use processes::cluster::{Cluster, GROUPS, NODES};
 use processes::resp::{Connection, Reply};
 use redis::Commands;
 use redis::cluster::ClusterClient;
@@ -89,6 +89,23 @@ fn a_node_that_is_asked_to_end_is_missed_by_no_client() {
     cluster.restart(0);
     cluster.wait_until_serving(0);
     cluster.stop();
+}
+
+#[test]
+fn nodes_that_are_asked_to_end_together_hand_nothing_back_and_forth() {
+    let mut cluster = Cluster::start();
+    for key in 0..KEYS {
+        cluster.leader_of(&key.to_string());
+    }
+    let began = Instant::now();
+    (0..NODES).for_each(|node| cluster.ask_to_end(node));
+    for node in 0..NODES {
+        assert_eq!(cluster.ended(node), Some(0), "{}", cluster.log(node));
+    }
+    let took = began.elapsed();
+    println!("ended after {} ms", took.as_millis());
+    // A node gives its handing over five seconds; had they waited for each other, all would be gone.
+    assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
 /// Says that it is over when it goes.

@@ -86,6 +86,11 @@ impl Fake {
         self.state.lock().status.links.peers.insert(node, peer);
     }
 
+    /// Whose disks are low, from now on.
+    pub(crate) fn set_low(&self, nodes: &[NodeId]) {
+        self.state.lock().status.peers_low = nodes.to_vec();
+    }
+
     /// The next handovers are refused.
     pub(crate) fn refuse_transfers(&self, count: usize) {
         self.state.lock().refusals = count;

@@ -3,9 +3,13 @@
 //!
 //! Clients are served meanwhile. Whoever writes to a group that is being handed over waits until it
 //! is led elsewhere, and is then sent there.
+//!
+//! Whoever lets this node lead a group meanwhile is about to end too, or has a disk without room:
+//! nothing more is offered to it, or nodes that end together would hand groups back and forth until
+//! their time is over.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use engine::EngineStatus;
@@ -43,26 +47,66 @@ pub(crate) async fn hand_over(service: &Service) -> usize {
 
 /// Ends, too, if nobody is there who could lead.
 async fn until_nothing_is_led(service: &Service) {
+    let mut givers = Givers::new(service);
     loop {
+        givers.look(service);
         let led: Vec<GroupId> = service.led().collect();
-        let mut loads = loads(service, &service.replication.status());
+        let mut loads = loads(service, &service.replication.status(), &givers.nodes);
         if led.is_empty() || loads.is_empty() {
             return;
         }
         for some in led.chunks(AT_ONCE) {
             let handed = some.iter().map(|group| hand_over_one(service, *group, order(&mut loads)));
-            join_all(handed.map(Box::pin).collect()).await;
+            let takers = join_all(handed.map(Box::pin).collect()).await;
+            givers.handed(some.iter().zip(takers));
         }
         // Whoever was too far behind may have caught up by then.
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// How many groups each node leads that is connected. Those without room on their disks are left
-/// out, unless all are.
-fn loads(service: &Service, engine: &EngineStatus) -> BTreeMap<NodeId, usize> {
+/// Who has let this node lead a group since it began to hand over.
+struct Givers {
+    /// Who else led each group when it was last known.
+    leaders: HashMap<GroupId, NodeId>,
+    nodes: BTreeSet<NodeId>,
+}
+
+impl Givers {
+    fn new(service: &Service) -> Self {
+        let mut givers = Self { leaders: HashMap::new(), nodes: BTreeSet::new() };
+        givers.look(service);
+        givers
+    }
+
+    /// Groups were handed over to who took them. It may be over with that before the next look.
+    fn handed<'a>(&mut self, groups: impl Iterator<Item = (&'a GroupId, Option<NodeId>)>) {
+        self.leaders.extend(groups.filter_map(|(group, taker)| Some((*group, taker?))));
+    }
+
+    /// Looks who leads.
+    fn look(&mut self, service: &Service) {
+        for group in service.topology.table.groups() {
+            let view = service.replication.leader(group);
+            match view.node {
+                Some(_) if view.is_self => self.nodes.extend(self.leaders.remove(&group)),
+                Some(node) => drop(self.leaders.insert(group, node)),
+                None => {}
+            }
+        }
+    }
+}
+
+/// How many groups each node leads that is connected and has given none away. Those without room on
+/// their disks are left out, unless all are.
+fn loads(
+    service: &Service,
+    engine: &EngineStatus,
+    givers: &BTreeSet<NodeId>,
+) -> BTreeMap<NodeId, usize> {
     let is_up = |node: &NodeId| engine.links.peers.get(node).is_some_and(|peer| peer.is_up);
-    let others = service.topology.members.keys().filter(|node| is_up(node));
+    let is_there = |node: &&NodeId| is_up(node) && !givers.contains(node);
+    let others = service.topology.members.keys().filter(is_there);
     let all: BTreeMap<NodeId, usize> = others.map(|node| (*node, 0)).collect();
     let mut loads = all.clone();
     loads.retain(|node, _| !engine.peers_low.contains(node));
@@ -86,21 +130,41 @@ fn order(loads: &mut BTreeMap<NodeId, usize>) -> Vec<NodeId> {
     nodes
 }
 
-/// Offers a group to one node after the other, until one leads it.
-async fn hand_over_one(service: &Service, group: GroupId, nodes: Vec<NodeId>) {
+/// Offers a group to one node after the other, until one leads it; tells which.
+async fn hand_over_one(service: &Service, group: GroupId, nodes: Vec<NodeId>) -> Option<NodeId> {
     for node in nodes {
         match service.replication.transfer(group, node).await {
-            Ok(()) => return,
+            Ok(()) => return Some(node),
             Err(error) => tracing::debug!(%group, %node, %error, "not handed over"),
         }
     }
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
     use crate::front::ClientLimits;
-    use crate::front::fake::{GROUPS, ME, OTHER, service};
+    use crate::front::fake::{Fake, GROUPS, ME, OTHER, service};
+
+    const THIRD: NodeId = NodeId(3);
+
+    /// A node that leads everything, and two others that could.
+    fn three() -> (Arc<Service>, Arc<Fake>) {
+        let (mut service, fake) = service(ClientLimits::default());
+        let topology = &mut Arc::get_mut(&mut service).unwrap().topology;
+        topology.members.insert(THIRD, topology.members[&OTHER].clone());
+        fake.set_peer(THIRD, true);
+        (service, fake)
+    }
+
+    /// Who leads each group.
+    fn leaders(service: &Service) -> Vec<NodeId> {
+        let leader = |group| service.replication.leader(group).node.unwrap();
+        service.topology.table.groups().map(leader).collect()
+    }
 
     #[tokio::test(start_paused = true)]
     async fn every_group_is_led_elsewhere_afterwards() {
@@ -133,6 +197,56 @@ mod tests {
         let began = tokio::time::Instant::now();
         assert_eq!(hand_over(&service).await, GROUPS as usize);
         assert!((WITHIN..WITHIN + PAUSE).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn groups_go_to_nodes_with_room_on_their_disks_if_there_is_one() {
+        let (service, fake) = three();
+        fake.set_low(&[OTHER]);
+        assert_eq!(hand_over(&service).await, 0);
+        assert_eq!(leaders(&service), [THIRD; GROUPS as usize]);
+        fake.set_all(Some(ME), true);
+        fake.set_low(&[OTHER, THIRD]);
+        assert_eq!(hand_over(&service).await, 0);
+        let to = |node| leaders(&service).into_iter().filter(|it| *it == node).count();
+        assert_eq!((to(OTHER), to(THIRD)), (2, 2));
+    }
+
+    /// Lets a node give this one whatever it gets.
+    async fn give_back(fake: &Fake, service: &Service, giver: NodeId) {
+        loop {
+            for group in service.topology.table.groups() {
+                if service.replication.leader(group).node == Some(giver) {
+                    fake.set_leader(group, Some(ME), true);
+                }
+            }
+            service.replication.leaders_changed().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_gives_groups_away_is_offered_none() {
+        let (service, fake) = three();
+        let left = tokio::select! {
+            left = hand_over(&service) => left,
+            () = give_back(&fake, &service, OTHER) => unreachable!("it has no end"),
+        };
+        assert_eq!(left, 0);
+        assert_eq!(leaders(&service), [THIRD; GROUPS as usize]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_that_end_together_do_not_hand_groups_back_and_forth() {
+        let (service, fake) = three();
+        fake.set_leader(GroupId(1), Some(THIRD), true);
+        let began = tokio::time::Instant::now();
+        let left = tokio::select! {
+            left = hand_over(&service) => left,
+            () = give_back(&fake, &service, OTHER) => unreachable!("it has no end"),
+            () = give_back(&fake, &service, THIRD) => unreachable!("it has no end"),
+        };
+        assert_eq!(left, GROUPS as usize);
+        assert!(began.elapsed() <= 2 * PAUSE, "{:?}", began.elapsed());
     }
 
     #[test]

@@ -124,6 +124,11 @@ impl Cluster {
         self.nodes[node].program.take().expect("a running node").terminate().0
     }
 
+    /// Waits for the end of a node that was asked to; answers its exit code.
+    pub(crate) fn ended(&mut self, node: usize) -> Option<i32> {
+        self.nodes[node].program.take().expect("a running node").ended()
+    }
+
     /// Stops a node with SIGSTOP.
     pub(crate) fn stand_still(&self, node: usize) {
         self.program(node).stand_still();
