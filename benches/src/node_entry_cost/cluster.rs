@@ -166,14 +166,20 @@ impl Cluster {
             node.inbox.push(Input::Persisted(ticket));
         }
         let from = node.id;
+        for (to, notice) in turn.stores {
+            self.node(to)?.inbox.push(Input::PeerStores { from, notice });
+        }
         for frame in turn.frames {
             let messages = decode_frame(&frame.bytes, &FrameLimits::default());
             let messages = messages.map_err(|error| Wrong(error.to_string()))?;
-            let to = self.nodes.iter_mut().find(|node| node.id == frame.to);
-            let to = to.ok_or_else(|| Wrong(format!("a frame for node {}", frame.to)))?;
-            to.inbox.push(Input::Messages { from, messages });
+            self.node(frame.to)?.inbox.push(Input::Messages { from, messages });
         }
         Ok(())
+    }
+
+    fn node(&mut self, id: NodeId) -> Result<&mut Node, Wrong> {
+        let found = self.nodes.iter_mut().find(|node| node.id == id);
+        found.ok_or_else(|| Wrong(format!("something for node {id}")))
     }
 
     /// Whether every node has delivered exactly what was proposed, and every handle came back.

@@ -47,7 +47,10 @@ pub use frame::{
     encode_frame, messages_within,
 };
 pub use item::{GroupItem, Item, Restored, WriteBatch};
-pub use notice::{NOTICE_VERSION, Notice, NoticeError, decode_notice, encode_notice, is_notice};
+pub use notice::{
+    Notice, NoticeError, ROOM_VERSION, RoomNotice, STORES_MAX, STORES_VERSION, StoresNotice,
+    decode_notice, encode_notice, is_notice,
+};
 pub use reader::Truncated;
 pub use record::{
     RECORD_HEADER_BYTES, RECORD_VERSION, RecordError, RecordFault, RecordReader, RecordWriter,

@@ -77,6 +77,11 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
+    pub(crate) fn u16(&mut self) -> Result<u16, Truncated> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    #[inline]
     pub(crate) fn u32(&mut self) -> Result<u32, Truncated> {
         self.array().map(u32::from_le_bytes)
     }
@@ -84,6 +89,11 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn u64(&mut self) -> Result<u64, Truncated> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    #[inline]
+    pub(crate) fn u128(&mut self) -> Result<u128, Truncated> {
+        self.array().map(u128::from_le_bytes)
     }
 
     /// The next `len` bytes, shared and not copied.

@@ -215,7 +215,7 @@ impl<S: StateMachine> EngineBuilder<S> {
     /// of the link and of [`Engine::shutdown`]; it needs its timers and, for TCP, its I/O.
     ///
     /// The engine takes calls at once; groups answer as soon as they have a leader. Groups that the
-    /// store does not know are founded once all their founders have been met.
+    /// store does not know are founded once all their members have met and agreed on their stores.
     ///
     /// # Errors
     /// See [`StartError`]; nothing was started.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use codec::{Envelope, FrameLimits, decode_frame, decode_notice, is_notice};
+use codec::{Envelope, FrameLimits, Notice, StoresNotice, decode_frame, decode_notice, is_notice};
 use multiraft::brings_commands;
 use raft_core::MessageBody;
 use transport::{Events, Hello};
@@ -85,8 +85,22 @@ impl LinkDoor {
     /// A peer tells how it is.
     fn take_notice(&self, from: NodeId, body: &Bytes) {
         match decode_notice(body) {
-            Ok(notice) => self.peer_rooms.heard(from, notice),
+            Ok(Notice::Room(notice)) => self.peer_rooms.heard(from, notice),
+            Ok(Notice::Stores(notice)) => self.hand_out_stores(from, notice, body.len()),
             Err(error) => self.unreadable(from, &error),
+        }
+    }
+
+    /// Gives each worker what a peer says of stores; one of them answers if it asks.
+    fn hand_out_stores(&self, from: NodeId, notice: StoresNotice, bytes: usize) {
+        for (number, worker) in self.workers.iter().enumerate() {
+            let Some(permit) = self.budget.acquire(bytes) else {
+                self.counts.overrun.fetch_add(1, Ordering::Relaxed);
+                return;
+            };
+            let notice = StoresNotice { asks: notice.asks && number == 0, ..notice.clone() };
+            // A worker that has ended does not want to know.
+            let _ = worker.send(Inbound::Stores { from, notice, permit });
         }
     }
 
@@ -191,7 +205,7 @@ impl Events for LinkDoor {
 mod tests {
     use std::time::Duration;
 
-    use codec::{Notice, encode_frame, encode_notice};
+    use codec::{RoomNotice, encode_frame, encode_notice};
     use raft_core::{CommandsBuilder, EntryHeader, EntryRun, Message, RunBody};
     use storage_redb::DiskSpace;
     use types::{Generation, GroupId, LogId, LogIndex, ReplicaId, Term};
@@ -252,7 +266,10 @@ mod tests {
     }
 
     fn groups_of(inbound: &Inbound) -> Vec<u64> {
-        let (Inbound::Received { messages, .. } | Inbound::Dropped { messages, .. }) = inbound;
+        let (Inbound::Received { messages, .. } | Inbound::Dropped { messages, .. }) = inbound
+        else {
+            panic!("{inbound:?} is of no group");
+        };
         messages.iter().map(|envelope| envelope.group.0).collect()
     }
 
@@ -326,13 +343,34 @@ mod tests {
     #[test]
     fn a_notice_tells_of_its_sender_and_reaches_no_worker() {
         let hall = hall(1, 1 << 20);
-        let notice = encode_notice(Notice { low_ms: 60_000 });
+        let notice = encode_notice(&Notice::Room(RoomNotice { low_ms: 60_000 }));
         hall.door.dropped(PEER, notice.clone());
         assert_eq!(hall.door.peer_rooms.low(), []);
         hall.door.frame(PEER, notice);
         assert_eq!(hall.door.peer_rooms.low(), [PEER]);
         hall.door.frame(PEER, Bytes::from_static(b"\xff"));
         assert_eq!(hall.door.counts.unreadable.load(Ordering::Relaxed), 1);
+        assert!(!hall.workers[0].has_more());
+    }
+
+    #[test]
+    fn every_worker_hears_of_stores_and_one_of_them_answers() {
+        let mut hall = hall(3, 1 << 20);
+        let stores = vec![(NodeId(1), StoreId(7)), (PEER, StoreId(8))];
+        let told = StoresNotice { asks: true, stores };
+        let notice = encode_notice(&Notice::Stores(told.clone()));
+        hall.door.dropped(PEER, notice.clone());
+        assert!(!hall.workers[0].has_more(), "it is said again");
+        hall.door.frame(PEER, notice.clone());
+        for (number, worker) in hall.workers.iter_mut().enumerate() {
+            let Inbound::Stores { from, notice, permit: _ } = worker.recv() else { panic!() };
+            let expected = StoresNotice { asks: number == 0, ..told.clone() };
+            assert_eq!((from, notice), (PEER, expected));
+        }
+        assert_eq!(hall.door.budget.used(), 0, "what is taken is given back");
+        let _full = hall.door.budget.acquire(1 << 20).unwrap();
+        hall.door.frame(PEER, notice);
+        assert_eq!(hall.door.counts.overrun.load(Ordering::Relaxed), 1);
         assert!(!hall.workers[0].has_more());
     }
 

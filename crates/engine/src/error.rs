@@ -68,7 +68,7 @@ pub enum ProposeError {
         vshard: VShardId,
     },
     /// *Ask a node that hosts it*: this one has no replica of the group, or does not have it yet
-    /// because not all founders have been met.
+    /// because its members have not all met and agreed on their stores.
     #[error("group {group} is not hosted here")]
     UnknownGroup {
         /// The group.

@@ -178,6 +178,10 @@ impl Iterator for Inbox {
                     drop(permit);
                     Input::Messages { from, messages }
                 }
+                Inbound::Stores { from, notice, permit } => {
+                    drop(permit);
+                    Input::PeerStores { from, notice }
+                }
                 Inbound::Dropped { to, messages, permit } => {
                     drop(permit);
                     Input::Dropped { to, messages }

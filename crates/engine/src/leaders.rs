@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use codec::STORES_MAX;
 use multiraft::LeaderView;
 use tokio::sync::watch;
 use types::{GroupId, NodeId, Term};
@@ -24,8 +25,9 @@ impl Packed {
     const TERM_MAX: u64 = u64::MAX >> Self::TERM_SHIFT;
 }
 
-/// The most nodes of a cluster that the table can tell apart.
-pub(crate) const NODES_MAX: usize = (1 << Packed::NODE_BITS) - 2;
+/// The most nodes of a cluster: whose stores one notice tells, and which the table tells apart.
+pub(crate) const NODES_MAX: usize = STORES_MAX;
+const _: () = assert!(NODES_MAX <= (1 << Packed::NODE_BITS) - 2, "each node has a place");
 
 /// The leaders of all groups of the routing table.
 pub(crate) struct Leaders {

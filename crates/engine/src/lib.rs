@@ -121,9 +121,10 @@
 //! # Identities
 //!
 //! A peer is remembered in the store by its store and boot once both sides have accepted each other;
-//! another store under a known node id is refused, and so is an older boot. Groups are founded once
-//! all their founders were met. A store that was in use casts no vote until the promises of its last
-//! run have run out.
+//! another store under a known node id is refused, and so is an older boot. A group is founded once all
+//! its members have met and told each other that they know the same stores; those who wait ask each
+//! other by notices, beside the frames. A store that was in use casts no vote until the promises of its
+//! last run have run out.
 //!
 //! # Where to read
 //!

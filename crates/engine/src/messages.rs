@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use codec::{Envelope, WriteBatch};
+use codec::{Envelope, StoresNotice, WriteBatch};
 use multiraft::{ApplyBatch, BatchTicket, GroupStatus, Proposal, RoleChange};
 use raft_core::{EntryRun, Fetch, FetchError, FetchFor};
 use tokio::sync::oneshot;
@@ -61,6 +61,8 @@ impl Request {
 pub(crate) enum Inbound {
     /// A node sent these; `permit` is what the frame takes of the inbox's budget.
     Received { from: NodeId, messages: Vec<Envelope>, permit: Arc<Permit> },
+    /// A node said which stores it knows.
+    Stores { from: NodeId, notice: StoresNotice, permit: Permit },
     /// These were dropped on their way to a node.
     Dropped { to: NodeId, messages: Vec<Envelope>, permit: Arc<Permit> },
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use codec::{Notice, encode_notice};
+use codec::{Notice, RoomNotice, encode_notice};
 use transport::{Class, Link};
 use types::NodeId;
 
@@ -30,7 +30,7 @@ impl PeerRooms {
     }
 
     /// A peer tells how its disk is.
-    pub(crate) fn heard(&self, from: NodeId, notice: Notice) {
+    pub(crate) fn heard(&self, from: NodeId, notice: RoomNotice) {
         let Ok(position) = self.low_until.binary_search_by_key(&from, |(node, _)| *node) else {
             return;
         };
@@ -80,7 +80,7 @@ impl RoomTeller {
             None | Some(_) => 0,
         };
         self.told_at = is_low.then(Instant::now);
-        let notice = encode_notice(Notice { low_ms });
+        let notice = encode_notice(&Notice::Room(RoomNotice { low_ms }));
         for peer in &self.peers {
             self.link.send(*peer, notice.clone(), Class::Data);
         }
@@ -102,7 +102,7 @@ mod tests {
     fn a_peer_is_low_for_as_long_as_it_says() {
         let clock = Clock::start(Duration::from_millis(50));
         let rooms = PeerRooms::new(clock, &[NodeId(2), NodeId(3)]);
-        let hear = |node, low_ms| rooms.heard(NodeId(node), Notice { low_ms });
+        let hear = |node, low_ms| rooms.heard(NodeId(node), RoomNotice { low_ms });
         assert_eq!(rooms.low(), []);
         hear(3, 60_000);
         hear(7, 60_000);

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use codec::{Notice, encode_notice};
 use multiraft::{
     Answer, ApplyBatch, DiskRoom, GroupSpec, HaltReason, Input, NodeLoop, RoleChange, Turn,
 };
@@ -44,7 +45,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Founds `foundings` as soon as their founders are known, then serves until it is told to stop
+    /// Founds `foundings` as soon as their members have agreed, and serves until it is told to stop
     /// or the engine fails.
     pub(crate) fn run(mut self, queues: Queues, foundings: Vec<GroupSpec>) {
         let mut inbox = Inbox::new(queues);
@@ -97,6 +98,9 @@ impl Worker {
         for frame in turn.frames {
             let class = if frame.is_beat { Class::Beat } else { Class::Data };
             self.link.send(frame.to, frame.bytes, class);
+        }
+        for (to, notice) in turn.stores {
+            self.link.send(to, encode_notice(&Notice::Stores(notice)), Class::Data);
         }
         self.hand_to_appliers(turn.apply, turn.roles);
         if !turn.fetches.is_empty() {
@@ -192,7 +196,7 @@ impl Worker {
         reply.refuse(error);
     }
 
-    /// Whether a group that is not here will be, once its founders have met.
+    /// Whether a group that is not here will be, once its members have agreed.
     fn is_expected(&self, group: GroupId) -> bool {
         self.routing.replicas_of(group).contains(&self.own)
     }

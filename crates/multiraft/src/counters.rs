@@ -19,6 +19,8 @@ pub struct Counters {
     pub impossible: u64,
     /// Messages for groups that have halted.
     pub halted: u64,
+    /// Groups that were founded because a message showed that all their members had agreed.
+    pub founded_on_hearing: u64,
     /// How often a group was looked at because its time had come; idle groups cost this, no more.
     pub calls: u64,
 }

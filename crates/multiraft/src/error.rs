@@ -10,7 +10,7 @@ use crate::BatchTicket;
 /// Why a group was not added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AddGroupError {
-    /// A group of that id is mounted here; it is untouched.
+    /// A group of that id is mounted here, or waits to be founded; it is untouched.
     AlreadyMounted {
         /// The group.
         group: GroupId,
@@ -55,7 +55,9 @@ impl From<RestoreError> for AddGroupError {
 impl fmt::Display for AddGroupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AlreadyMounted { group } => write!(f, "group {group} is mounted here already"),
+            Self::AlreadyMounted { group } => {
+                write!(f, "group {group} is mounted here, or waits to be founded")
+            }
             Self::StoreUnknown { node } => {
                 write!(f, "the store of node {node} is not known yet: try again once it is")
             }

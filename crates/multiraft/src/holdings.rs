@@ -29,8 +29,11 @@ pub struct Waits {
     pub reads: usize,
     /// Those who wait until another node leads.
     pub transfers: usize,
-    /// Groups that wait for the stores of their founders.
+    /// Groups that wait until all their members know each other by the same stores.
     pub foundings: usize,
+    /// Stores kept for those groups, as their members told them: at most as many for each member as
+    /// there are members.
+    pub stores_told: usize,
 }
 
 impl MultiRaft {
@@ -59,6 +62,7 @@ impl<R> NodeLoop<R> {
             reads: self.reads.len(),
             transfers: self.transfers.len(),
             foundings: self.foundings.len(),
+            stores_told: self.foundings.told(),
             ..Waits::default()
         };
         for waiting in &self.waiting {

@@ -19,9 +19,9 @@
 //! **Where to read.** `multiraft.rs` mounts groups, moves time and gathers; `doors.rs` takes messages,
 //! `propose.rs` commands, `transfer.rs` handovers, `questions.rs` answers. Below them: `groups.rs`
 //! (who has something to do), `calendar.rs` (when), `outbox.rs` (frames and beats), `batches.rs`
-//! (writes under way), `spec.rs` (founding), `fitness.rs` (whether to lead), `room.rs` and `stuck.rs`
-//! (full disks). `node_loop.rs`, `turn.rs` and `waiting.rs` are the turn; `write_queue.rs` is what
-//! its owner keeps between it and a disk.
+//! (writes under way), `spec.rs` (entry 1), `fitness.rs` (whether to lead), `room.rs` and `stuck.rs`
+//! (full disks). `node_loop.rs`, `turn.rs`, `waiting.rs` and `foundings.rs` (when a group is founded)
+//! are the turn; `write_queue.rs` is what its owner keeps between it and a disk.
 //!
 //! **One turn.** [`MultiRaft::tick`] first if time moved, then the other inputs, then
 //! [`MultiRaft::ready`]. Inputs that come before the tick are taken as of the tick before.
@@ -68,6 +68,7 @@ mod counters;
 mod doors;
 mod error;
 mod fitness;
+mod foundings;
 mod groups;
 mod holdings;
 mod multiraft;

@@ -10,11 +10,11 @@ use alloc::vec::Vec;
 
 use codec::{Envelope, GroupItem, Item, Restored, WriteBatch};
 use raft_core::{
-    EntryRun, FetchError, FetchFor, RaftNode, RawTiming, ReadId, Ready, Settings, Ticket, Timing,
-    TimingError, Write,
+    Configuration, EntryRun, FetchError, FetchFor, RaftNode, RawTiming, ReadId, Ready, Settings,
+    Ticket, Timing, TimingError, Write,
 };
 use routing::RoutingTable;
-use types::{Generation, GroupId, LogIndex, NodeId, StoreId, Term, Tick};
+use types::{Generation, GroupId, LogIndex, NodeId, ReplicaId, StoreId, Term, Tick};
 
 use crate::batches::Batches;
 use crate::groups::{Groups, Opening, Slot};
@@ -104,7 +104,8 @@ impl MultiRaft {
     }
 
     /// Learns which store a node has; groups with that node can be founded from then on, and
-    /// replicas that lived in another store of it are not listened to.
+    /// replicas that lived in another store of it are not listened to. Whoever calls this has made
+    /// it durable before, and calls it again after a restart: what founds groups builds on it.
     ///
     /// # Errors
     /// The node is known by another store: it lost its disk, and is not the one that it was.
@@ -140,24 +141,39 @@ impl MultiRaft {
     /// Founds a group that the store does not know. The next ready carries its creation and its
     /// entry 1, the configuration, in one batch; it starts as a follower of term 0.
     ///
+    /// Entry 1 names the stores of all members as this node knows them, and must be the same on all
+    /// of them. Whoever calls this has made sure of that: by knowing all stores from the start, or by
+    /// hearing from every member, before the call, that it knows the same ones and will never take
+    /// others for them. [`crate::NodeLoop`] does the latter for what comes as
+    /// [`crate::Input::AddGroup`]; without it, a node that loses its disk between meeting one founder
+    /// and another splits the group in two.
+    ///
     /// # Errors
     /// Nothing is changed. [`AddGroupError::StoreUnknown`] goes away by itself once that node has
     /// been met; the others are the caller's mistake.
     pub fn add_group_with(&mut self, spec: &GroupSpec) -> Result<(), AddGroupError> {
-        self.check_unmounted(spec.group)?;
-        if !spec.founders.contains(&self.node) && !spec.learners.contains(&self.node) {
-            return Err(AddGroupError::NotAMember { node: self.node });
-        }
-        let configuration = spec.configuration(|node| self.store_of(node))?;
+        let (configuration, me) = self.founding(spec)?;
         let first = configuration.incoming().first().map(|replica| replica.node);
-        let me = configuration.replica_on(self.node);
-        let me = me.ok_or(AddGroupError::NotAMember { node: self.node })?;
         let (seed, now) = (self.seed(spec.group, spec.generation), self.groups.now());
-        let node =
-            RaftNode::found(me.id, Arc::new(configuration), self.replica_settings(), seed, now);
+        let node = RaftNode::found(me, Arc::new(configuration), self.replica_settings(), seed, now);
         let opening = self.opening(spec.group, first, Term(0), now.after(1));
         self.mount(spec.group, spec.generation, node, true, opening);
         Ok(())
+    }
+
+    /// The configuration of a group to be founded, and which replica is this node's.
+    pub(crate) fn founding(
+        &self,
+        spec: &GroupSpec,
+    ) -> Result<(Configuration, ReplicaId), AddGroupError> {
+        self.check_unmounted(spec.group)?;
+        if !spec.members().any(|member| member == self.node) {
+            return Err(AddGroupError::NotAMember { node: self.node });
+        }
+        let configuration = spec.configuration(|node| self.store_of(node))?;
+        let me = configuration.replica_on(self.node).map(|replica| replica.id);
+        let me = me.ok_or(AddGroupError::NotAMember { node: self.node })?;
+        Ok((configuration, me))
     }
 
     /// Mounts a group as the store knows it, with its term, vote, log and membership and nothing

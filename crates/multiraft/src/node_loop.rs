@@ -20,13 +20,14 @@ use codec::Envelope;
 use raft_core::{EntryHeader, EntryRun, MessageBody, ReadAnswer, ReadId, Role};
 use types::{GroupId, LogId, LogIndex, NodeId, Tick, VShardId};
 
+use crate::foundings::Foundings;
 use crate::groups::Slot;
 use crate::stuck::Stuck;
 use crate::transfer::Transfers;
 use crate::waiting::Waiting;
 use crate::{
-    AddGroupError, Answer, ApplyBatch, Fitness, GroupSpec, Input, MultiRaft, MultiRaftReady,
-    Proposal, ProposeError, RoleChange, Turn,
+    Answer, ApplyBatch, Fitness, Input, MultiRaft, MultiRaftReady, Proposal, ProposeError,
+    RoleChange, Turn,
 };
 
 /// For how many of the longest election timeouts whoever waits in a group whose entries find no room
@@ -71,7 +72,7 @@ impl Default for LoopLimits {
 /// Drives a [`MultiRaft`] turn by turn. `R` is the handle of whoever waits for an answer.
 #[derive(Debug)]
 pub struct NodeLoop<R> {
-    multi: MultiRaft,
+    pub(crate) multi: MultiRaft,
     limits: LoopLimits,
     /// By slot; shorter than the groups are many.
     pub(crate) waiting: Vec<Waiting<R>>,
@@ -84,9 +85,8 @@ pub struct NodeLoop<R> {
     pub(crate) transfers: Transfers<R>,
     /// Groups whose entries find no room.
     stuck: Stuck,
-    /// Groups to be founded as soon as all members' stores are known.
-    pub(crate) foundings: Vec<GroupSpec>,
-    turn: Turn<R>,
+    pub(crate) foundings: Foundings,
+    pub(crate) turn: Turn<R>,
 }
 
 impl<R> NodeLoop<R> {
@@ -103,7 +103,7 @@ impl<R> NodeLoop<R> {
             in_flight_bytes: 0,
             transfers: Transfers::default(),
             stuck: Stuck::default(),
-            foundings: Vec::new(),
+            foundings: Foundings::default(),
             turn: Turn::default(),
         }
     }
@@ -148,6 +148,7 @@ impl<R> NodeLoop<R> {
             bytes += bytes_of(&input);
             self.take(input);
         }
+        self.tell_stores();
         let ready = self.multi.ready();
         self.hand_over(ready);
         mem::take(&mut self.turn)
@@ -181,6 +182,7 @@ impl<R> NodeLoop<R> {
             Input::DiskRoom(room) => self.multi.set_disk_room(room),
             Input::Messages { from, messages } => {
                 for envelope in messages {
+                    self.found_on_hearing(from, &envelope);
                     // Refusals are counted by the node, and concern nobody else.
                     let _ = self.multi.step(from, envelope);
                 }
@@ -204,9 +206,10 @@ impl<R> NodeLoop<R> {
                 let _ = self.multi.entries_fetched(group, purpose, result);
             }
             Input::PeerStore { node, store } => match self.multi.set_peer_store(node, store) {
-                Ok(()) => self.found_waiting(),
+                Ok(()) => self.met(),
                 Err(conflict) => self.turn.conflicts.push(conflict),
             },
+            Input::PeerStores { from, notice } => self.hear_stores(from, notice),
             Input::AddGroup(spec) => self.found(spec),
             Input::Restore { restored, applied } => {
                 let group = restored.group;
@@ -270,22 +273,6 @@ impl<R> NodeLoop<R> {
         self.reads_applying -= readers.len();
         let answer = not_leader(&self.multi, self.multi.groups.get(slot).group);
         self.turn.answers.extend(readers.into_iter().map(|reply| (reply, answer)));
-    }
-
-    /// Founds the group, or keeps it until its members' stores are known.
-    fn found(&mut self, spec: GroupSpec) {
-        let result = self.multi.add_group_with(&spec);
-        if let Err(AddGroupError::StoreUnknown { .. }) = result {
-            self.foundings.push(spec);
-        } else {
-            self.turn.added.push((spec.group, result));
-        }
-    }
-
-    fn found_waiting(&mut self) {
-        for spec in mem::take(&mut self.foundings) {
-            self.found(spec);
-        }
     }
 
     fn propose(&mut self, Proposal { vshard, data, reply }: Proposal<R>) {
@@ -478,6 +465,7 @@ fn bytes_of<R>(input: &Input<R>) -> usize {
         | Input::Applied { .. }
         | Input::Fetched { result: Err(_), .. }
         | Input::PeerStore { .. }
+        | Input::PeerStores { .. }
         | Input::AddGroup(_)
         | Input::Restore { .. } => 0,
     }

@@ -7,8 +7,9 @@ use types::{Generation, GroupId, NodeId, ReplicaId, StoreId};
 
 use crate::AddGroupError;
 
-/// Describes a group to be founded. All founders must be given the same one, because each of them
-/// writes entry 1 by itself.
+/// Describes a group to be founded. All members must be given the same one, because each of them
+/// writes entry 1 by itself. Which stores the members have is no part of it: they agree on that
+/// before they found the group ([`crate::Input::AddGroup`]).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupSpec {
     /// The group.
@@ -26,6 +27,11 @@ impl GroupSpec {
     pub fn founded_by(group: GroupId, founders: impl Into<Vec<NodeId>>) -> Self {
         let generation = Generation(1);
         Self { group, generation, founders: founders.into(), learners: Vec::new() }
+    }
+
+    /// All nodes of the group, voters first.
+    pub(crate) fn members(&self) -> impl Iterator<Item = NodeId> {
+        self.founders.iter().chain(&self.learners).copied()
     }
 
     /// Entry 1 of the group: replica ids count from 1, voters first, each part in node-id order, so

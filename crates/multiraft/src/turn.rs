@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use codec::{Envelope, Restored, WriteBatch};
+use codec::{Envelope, Restored, StoresNotice, WriteBatch};
 use raft_core::{EntryRun, Fetch, FetchError, FetchFor, HaltReason};
 use types::{GroupId, LogIndex, NodeId, StoreId, Tick, VShardId};
 
@@ -84,14 +84,21 @@ pub enum Input<R> {
         /// The entries, or why there are none.
         result: Result<Vec<EntryRun>, FetchError>,
     },
-    /// A node said which store it has.
+    /// A node said which store it has, and that is durable here: from now on it is known by no other.
     PeerStore {
         /// The node.
         node: NodeId,
         /// Its store.
         store: StoreId,
     },
-    /// A group is to be founded; waits until all its members' stores are known.
+    /// A node said which stores it knows.
+    PeerStores {
+        /// The node, which must be the one of the store that it is known by.
+        from: NodeId,
+        /// What it said.
+        notice: StoresNotice,
+    },
+    /// A group is to be founded; waits until all its members know each other by the same stores.
     AddGroup(GroupSpec),
     /// A group that the store knows is to be mounted.
     Restore {
@@ -215,6 +222,8 @@ pub struct Turn<R> {
     pub write: Option<(BatchTicket, WriteBatch)>,
     /// To be sent; may go before the write is durable.
     pub frames: Vec<OutFrame>,
+    /// To be told to those nodes, then handed in there as [`Input::PeerStores`]; may get lost.
+    pub stores: Vec<(NodeId, StoresNotice)>,
     /// To be applied. Each group at most once.
     pub apply: Vec<ApplyBatch<R>>,
     /// To be read from the log, then reported by [`Input::Fetched`].
@@ -238,6 +247,7 @@ impl<R> Default for Turn<R> {
         Self {
             write: None,
             frames: Vec::new(),
+            stores: Vec::new(),
             apply: Vec::new(),
             fetches: Vec::new(),
             answers: Vec::new(),

@@ -11,7 +11,7 @@ use harness::Random;
 use harness::loops::{Looper, Loops, Outcome, proposal};
 use multiraft::{Answer, Input, LoopLimits, NodeSettings};
 use raft_core::{FetchError, FetchFor, Limits};
-use types::{GroupId, LogIndex, NodeId, StoreId, Tick, VShardId};
+use types::{GroupId, LogIndex, NodeId, Tick, VShardId};
 
 fn started() -> Loops {
     Loops::started(3, NodeSettings::default(), LoopLimits::default())
@@ -130,30 +130,6 @@ fn a_read_is_answered_once_what_it_must_see_is_applied() {
     let read = loops.read(1, 0);
     loops.settle();
     assert_eq!(loops.outcome(1, read), answered(Answer::ReadAt { group, index }));
-}
-
-#[test]
-fn a_group_is_founded_when_all_its_members_stores_are_known() {
-    let mut loops = Loops::new(3, NodeSettings::default(), LoopLimits::default());
-    loops.settle();
-    assert!(loops.nodes.values().all(|looper| looper.node.multi().group_count() == 0));
-    let store = harness::store_of(NodeId(2));
-    loops.node(1).inbox.push_back(Input::PeerStore { node: NodeId(2), store });
-    loops.settle();
-    assert_eq!(loops.node(1).node.multi().group_count(), 0);
-    let store = harness::store_of(NodeId(3));
-    let looper = loops.node(1);
-    let third = Input::PeerStore { node: NodeId(3), store };
-    let turn = looper.node.turn([third]);
-    let added: Vec<(u64, bool)> = turn.added.iter().map(|(g, r)| (g.0, r.is_ok())).collect();
-    assert_eq!(added, [(1, true), (2, true), (3, true), (4, true)]);
-    assert_eq!(turn.write.unwrap().1.items.len(), 8);
-    let other = Input::PeerStore { node: NodeId(3), store: StoreId(5) };
-    let turn = looper.node.turn([other]);
-    assert_eq!((turn.conflicts.len(), turn.conflicts[0].node), (1, NodeId(3)));
-    let again = Input::AddGroup(multiraft::GroupSpec::founded_by(GroupId(1), [NodeId(1)]));
-    let turn = looper.node.turn([again]);
-    assert!(turn.added[0].1.is_err());
 }
 
 #[test]

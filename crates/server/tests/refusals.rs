@@ -36,7 +36,7 @@ fn nodes_with_other_groups_say_so_on_both_sides() {
 fn another_version_of_the_protocol_is_named_on_both_sides() {
     let site = Site::of(2);
     let one = site.start(1);
-    let reason = "the peer speaks protocol version 3, node 1 expects 2: run the same release on \
+    let reason = "the peer speaks protocol version 4, node 1 expects 3: run the same release on \
                   both";
     for _ in 0..=ATTEMPTS {
         let answer = String::from_utf8_lossy(&call_as_version_3(site.ports[0].1)).into_owned();

@@ -156,6 +156,10 @@ pub enum Effect {
     ReadWhileFull,
     /// Restarts.
     Restarts,
+    /// Groups that waited for their members to agree although all had been met.
+    FoundingsHeld,
+    /// Groups founded because another member had founded them.
+    FoundedOnHearing,
     /// Machines restored with what they had applied.
     RestoredAhead,
     /// Leaders elected.
@@ -238,7 +242,7 @@ impl Coverage {
 pub const FAULT_EFFECTS: usize = Effect::RetriesServed as usize;
 
 /// The menu of effects, in the order in which they are declared.
-const EFFECTS: [(Effect, &str); 91] = [
+const EFFECTS: [(Effect, &str); 93] = [
     (Effect::FramesLost, "frames lost"),
     (Effect::FramesRepeated, "frames that arrived twice"),
     (Effect::FramesOvertaken, "frames overtaken by a later one"),
@@ -315,6 +319,8 @@ const EFFECTS: [(Effect, &str); 91] = [
     (Effect::ServedBesideFull, "groups served beside full disks"),
     (Effect::ReadWhileFull, "groups read while a majority was full"),
     (Effect::Restarts, "restarts"),
+    (Effect::FoundingsHeld, "groups that waited for their members to agree"),
+    (Effect::FoundedOnHearing, "groups founded because another member had"),
     (Effect::RestoredAhead, "machines restored with what they had applied"),
     (Effect::Elections, "leaders elected"),
     (Effect::Deposed, "leaders that followed again"),

@@ -141,7 +141,7 @@ impl Node {
     }
 
     /// Starts the node from its disk; what comes back is what its first turn has to take. Groups that
-    /// it does not hold yet are founded as soon as all founders have been met.
+    /// it does not hold yet are founded as soon as their members have agreed.
     ///
     /// # Errors
     /// Its store does not open, does not hold what it must, or has no room.

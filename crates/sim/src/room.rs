@@ -1,6 +1,6 @@
 //! Room on disks: how much there is on one, and what a node knows of its own and of the others'.
 
-use codec::{Item, Notice, WriteBatch};
+use codec::{Item, RoomNotice, WriteBatch};
 use multiraft::DiskRoom;
 use raft_core::RunBody;
 use types::NodeId;
@@ -112,7 +112,7 @@ impl RoomWatch {
     }
 
     /// What the others have to be told now, if anything.
-    pub(crate) fn notice(&mut self, is_low: bool, now: u64) -> Option<Notice> {
+    pub(crate) fn notice(&mut self, is_low: bool, now: u64) -> Option<RoomNotice> {
         let is_news = match self.told_at {
             None => is_low,
             Some(at) => !is_low || now - at >= LOOK_US,
@@ -122,11 +122,11 @@ impl RoomWatch {
         }
         self.told_at = is_low.then_some(now);
         let low_ms = if is_low { NOTICES_LOST * LOOK_US / 1_000 } else { 0 };
-        Some(Notice { low_ms: u32::try_from(low_ms).expect("a few seconds") })
+        Some(RoomNotice { low_ms: u32::try_from(low_ms).expect("a few seconds") })
     }
 
     /// Another node says how its disk is; whether it is low, which was not known.
-    pub(crate) fn hear(&mut self, from: u64, notice: Notice, tick: u64) -> bool {
+    pub(crate) fn hear(&mut self, from: u64, notice: RoomNotice, tick: u64) -> bool {
         let ticks = (u64::from(notice.low_ms) * 1_000).div_ceil(TICK_US);
         let place = usize::try_from(from).expect("at most 7 nodes");
         let was_low = self.low_until[place] > tick;
@@ -153,11 +153,11 @@ mod tests {
     fn a_node_is_low_for_as_long_as_it_says() {
         let mut watch = RoomWatch::new(3);
         let low = |watch: &RoomWatch, tick| watch.known(Found::default(), tick).low_peers;
-        assert!(watch.hear(2, Notice { low_ms: 4_000 }, 10));
-        assert!(!watch.hear(2, Notice { low_ms: 4_000 }, 20), "no news");
+        assert!(watch.hear(2, RoomNotice { low_ms: 4_000 }, 10));
+        assert!(!watch.hear(2, RoomNotice { low_ms: 4_000 }, 20), "no news");
         assert_eq!((low(&watch, 99), low(&watch, 100)), (vec![NodeId(2)], vec![]));
-        assert!(watch.hear(2, Notice { low_ms: 4_000 }, 200));
-        assert!(!watch.hear(2, Notice { low_ms: 0 }, 201));
+        assert!(watch.hear(2, RoomNotice { low_ms: 4_000 }, 200));
+        assert!(!watch.hear(2, RoomNotice { low_ms: 0 }, 201));
         assert_eq!(low(&watch, 201), []);
     }
 
@@ -165,10 +165,10 @@ mod tests {
     fn a_low_disk_is_told_at_once_and_again_and_so_is_its_end() {
         let mut watch = RoomWatch::new(3);
         assert_eq!(watch.notice(false, 5), None, "whoever says nothing has room");
-        assert_eq!(watch.notice(true, 10), Some(Notice { low_ms: 4_000 }));
+        assert_eq!(watch.notice(true, 10), Some(RoomNotice { low_ms: 4_000 }));
         assert_eq!(watch.notice(true, LOOK_US), None);
-        assert_eq!(watch.notice(true, 10 + LOOK_US), Some(Notice { low_ms: 4_000 }));
-        assert_eq!(watch.notice(false, 11 + LOOK_US), Some(Notice { low_ms: 0 }));
+        assert_eq!(watch.notice(true, 10 + LOOK_US), Some(RoomNotice { low_ms: 4_000 }));
+        assert_eq!(watch.notice(false, 11 + LOOK_US), Some(RoomNotice { low_ms: 0 }));
         assert_eq!(watch.notice(false, 12 + LOOK_US), None);
     }
 

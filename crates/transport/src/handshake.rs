@@ -218,7 +218,7 @@ mod tests {
         let bytes = Message::Hello(hello(2)).encode_as(PROTOCOL_VERSION + 1);
         let (error, answer) = play(&bytes).await;
         assert!(matches!(error, HandshakeError::Refused { node: None, .. }), "{error:?}");
-        let expected = "the peer speaks protocol version 3, node 1 expects 2: run the same \
+        let expected = "the peer speaks protocol version 4, node 1 expects 3: run the same \
                         release on both";
         assert_eq!(answer, expected);
     }

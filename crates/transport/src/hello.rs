@@ -15,7 +15,7 @@ use bytes::{Buf, BufMut};
 use types::{BootId, ClusterId, NodeId, StoreId};
 
 /// The version of hello and frames that this build speaks; nodes of different ones do not talk.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
 /// The longest reason of a refusal that travels, in bytes; longer ones are cut.
 pub const REASON_BYTES_MAX: usize = 1000;
@@ -230,11 +230,11 @@ mod tests {
             boot: BootId(3),
             digest: 0xfeed,
         };
-        let mut expected = b"MULTIRFT\x02\x00\x01\x00\x2d\x00\x00\x00".to_vec();
+        let mut expected = b"MULTIRFT\x03\x00\x01\x00\x2d\x00\x00\x00".to_vec();
         let mut body = vec![2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0];
         body.extend((1..=16).rev());
         body.extend(b"\xed\xfe\x00\x00\x00\x00\x00\x00\x04prod");
-        expected.extend([0x5d, 0x0a, 0xc3, 0xc2]);
+        expected.extend([0x37, 0xf9, 0xce, 0x0b]);
         expected.extend(body);
         assert_eq!(Message::Hello(hello).encode(), expected);
     }

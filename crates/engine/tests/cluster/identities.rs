@@ -93,6 +93,32 @@ async fn a_node_with_a_new_store_is_refused_on_both_sides() {
     cluster.write(GroupId(1), b"without node 2").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lost_its_disk_between_two_founders_does_not_split_a_group() {
+    let mut cluster = Cluster::idle(3, 2);
+    cluster.run(ONE).unwrap();
+    cluster.run(THREE).unwrap();
+    until("nodes 1 and 3 to meet", || is_up(&cluster, ONE, THREE) && is_up(&cluster, THREE, ONE))
+        .await;
+    cluster.stop(THREE).await;
+    cluster.node_mut(THREE).disk = SimDisk::new();
+    // Node 2 meets node 1, and node 3 as it is now, so that each would have met all founders.
+    cluster.run(TWO).unwrap();
+    cluster.run(THREE).unwrap();
+    until("node 2 to meet the others", || {
+        [ONE, THREE].iter().all(|peer| is_up(&cluster, TWO, *peer) && is_up(&cluster, *peer, TWO))
+    })
+    .await;
+    until("node 1 to refuse node 3", || {
+        cluster.node(ONE).engine().status().refusals.contains_key(&THREE)
+    })
+    .await;
+    for node in [ONE, TWO, THREE] {
+        let groups = cluster.node(node).engine().group_statuses().await;
+        assert!(groups.is_empty(), "node {node} has founded {groups:?}");
+    }
+}
+
 /// Waits until node 2 and its peers say that.
 async fn assert_told(cluster: &Cluster, reason: &str) {
     for (node, peer) in [(ONE, TWO), (THREE, TWO), (TWO, ONE), (TWO, THREE)] {

@@ -50,7 +50,8 @@ impl Looper {
         }
     }
 
-    /// One turn over what is in the inbox; returns what is to be sent, and whether anything moved.
+    /// One turn over what is in the inbox; returns what is to be sent, and whether anything moved. The
+    /// stores that it tells are left in `last_turn`.
     pub(crate) fn turn(&mut self) -> (Vec<multiraft::OutFrame>, bool) {
         let had_input = !self.inbox.is_empty();
         let inbox = &mut self.inbox;
@@ -178,12 +179,19 @@ impl Loops {
     pub(crate) fn settle(&mut self) {
         for _ in 0..1_000 {
             let mut moved = false;
+            let mut said = Vec::new();
             for looper in self.nodes.values_mut() {
                 let (frames, did) = looper.turn();
                 moved |= did || !frames.is_empty();
+                let told = std::mem::take(&mut looper.last_turn.stores);
+                said.extend(told.into_iter().map(|(to, notice)| (looper.id, to, notice)));
                 for frame in frames {
                     self.network.send(self.now, looper.id, frame.to, frame.bytes, frame.is_beat);
                 }
+            }
+            for (from, to, notice) in said {
+                moved = true;
+                self.node(to.0).inbox.push_back(Input::PeerStores { from, notice });
             }
             for (from, to, bytes) in self.network.arrived(self.now) {
                 moved = true;

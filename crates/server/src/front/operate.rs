@@ -304,8 +304,9 @@ mod tests {
         let (service, _) = service(ClientLimits::default());
         let expected = [
             "Group 2 is not founded yet.",
-            "It is being founded: its nodes have been met, and its first leader is not elected \
-             yet.",
+            "It waits to be founded until all of its nodes have told each other that they know \
+             the same stores, which takes a moment. If it takes longer, one of them cannot reach \
+             another, or knew it by another disk: ask each of them.",
         ];
         let expected = Reply::Array(expected.iter().map(Reply::text).collect());
         assert_eq!(ask(&service, "MULTIRAFT EXPLAIN 2").await, expected);

@@ -159,8 +159,9 @@ impl Finding {
                              ends, and its groups are led elsewhere if a majority is left."
                 .to_owned(),
             Self::Founding { missing } if missing.is_empty() => {
-                "It is being founded: its nodes have been met, and its first leader is not elected \
-                 yet."
+                "It waits to be founded until all of its nodes have told each other that they know \
+                 the same stores, which takes a moment. If it takes longer, one of them cannot reach \
+                 another, or knew it by another disk: ask each of them."
                     .to_owned()
             }
             Self::Founding { missing } => format!(

@@ -2,7 +2,7 @@
 
 use codec::Restored;
 use multiraft::Input;
-use types::{NodeId, StoreId};
+use types::{GroupId, NodeId, StoreId};
 
 use super::World;
 use crate::breach::{Held, breach};
@@ -151,8 +151,24 @@ impl World<'_> {
         for (one, other, store) in [(node, peer, peer_store), (peer, node, store)] {
             self.inputs.push(Input::PeerStore { node: NodeId(other), store: StoreId(store) });
             self.turn(one)?;
+            self.count_held(one);
         }
         Ok(())
+    }
+
+    /// Counts the groups that a node does not found although it has met all their members.
+    fn count_held(&mut self, node: u64) {
+        let host = self.node_ref(node);
+        let Some(running) = &host.running else { return };
+        let has_met = |peer: &NodeId| peer.0 == node || host.known(peer.0).is_some();
+        let waits = |group: &GroupId| {
+            let learners = self.plan.learners_of(&self.routing, *group);
+            let members = || self.routing.replicas_of(*group).iter().chain(&learners);
+            let is_here = running.multi().cursors_of(*group).is_some();
+            !is_here && members().any(|member| member.0 == node) && members().all(has_met)
+        };
+        let held = self.routing.groups().filter(waits).count() as u64;
+        self.coverage.add(Effect::FoundingsHeld, held);
     }
 
     /// One of the two has another store than the other knows: the other says so, and goes on as if

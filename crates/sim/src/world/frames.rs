@@ -1,7 +1,7 @@
 //! Frames on their way: checked when they leave, damaged or lost, and read when they arrive.
 
 use bytes::Bytes;
-use codec::{Envelope, FrameFault, FrameLimits, decode_frame, is_notice};
+use codec::{Envelope, FrameFault, FrameLimits, Notice, decode_frame, decode_notice, is_notice};
 use multiraft::{Input, OutFrame};
 use raft_core::MessageBody;
 use types::{Generation, GroupId, NodeId, ReplicaId};
@@ -49,6 +49,23 @@ impl World<'_> {
         }
         self.transmit(packet);
         Ok(())
+    }
+
+    /// What a node says of itself leaves.
+    pub(super) fn send_notice(&mut self, node: u64, to: u64, notice: Bytes) {
+        let host = self.node_ref(node);
+        let packet = self.network.packet((node, host.store, host.boot), to, notice);
+        self.transmit(packet);
+    }
+
+    /// What another node says of itself arrives.
+    fn hear_notice(&mut self, packet: &Packet) {
+        match decode_notice(&packet.frame).expect("it was encoded when it was sent") {
+            Notice::Room(notice) => self.hear_room(packet.to, packet.from, notice),
+            Notice::Stores(notice) => {
+                self.inputs.push(Input::PeerStores { from: NodeId(packet.from), notice });
+            }
+        }
     }
 
     pub(super) fn transmit(&mut self, packet: Packet) {

@@ -1,7 +1,7 @@
 //! Disks that fill up and have room again, what nodes do about it, and what they tell each other, as
 //! the engine's log writer, door and workers do it.
 
-use codec::{Envelope, decode_notice, encode_notice};
+use codec::{Envelope, Notice, RoomNotice, encode_notice};
 use multiraft::{Input, brings_commands};
 use types::GroupId;
 
@@ -10,7 +10,7 @@ use crate::breach::Held;
 use crate::class::Class;
 use crate::disk::Refused;
 use crate::effect::Effect;
-use crate::queue::{Event, Packet, Relief};
+use crate::queue::{Event, Relief};
 use crate::room::Room;
 
 impl World<'_> {
@@ -98,20 +98,17 @@ impl World<'_> {
         let now = self.queue.now();
         let host = self.node(node);
         let Some(notice) = host.rooms.notice(host.disk.found.is_low, now) else { return };
-        let sender = (node, host.store, host.boot);
-        let frame = encode_notice(notice);
+        let notice = encode_notice(&Notice::Room(notice));
         for peer in (1..=self.plan.nodes).filter(|peer| *peer != node) {
-            let packet = self.network.packet(sender, peer, frame.clone());
-            self.transmit(packet);
+            self.send_notice(node, peer, notice.clone());
         }
     }
 
     /// A node hears how another's disk is.
-    pub(super) fn hear_notice(&mut self, packet: &Packet) {
-        let Ok(notice) = decode_notice(&packet.frame) else { return };
-        let host = self.node(packet.to);
+    pub(super) fn hear_room(&mut self, node: u64, from: u64, notice: RoomNotice) {
+        let host = self.node(node);
         let tick = host.clock.told;
-        if host.rooms.hear(packet.from, notice, tick) {
+        if host.rooms.hear(from, notice, tick) {
             self.count(Effect::FullHeard);
         }
     }

@@ -291,17 +291,22 @@ impl World<'_> {
         self.plan_event(50_000, Event::Start { node });
     }
 
-    /// Whether every group keeps a quorum without this node and those that are gone already, and none
-    /// still waits for it to be founded: who never met a founder waits for him for ever.
+    /// Whether every group keeps a quorum without this node and those that are gone already, and has a
+    /// founder among them if this node is a member: until there is one, all members are needed. One
+    /// that votes, since the others found the group when they hear it.
     pub(super) fn may_lose(&self, node: u64) -> bool {
         let is_gone = |other: u64| other == node || self.node_ref(other).is_out;
         self.routing.groups().all(|group| {
             let replicas = self.routing.replicas_of(group);
+            let is_member = |node: &NodeId| {
+                replicas.contains(node)
+                    || self.plan.learners_of(&self.routing, group).contains(node)
+            };
             let mut left = replicas.iter().filter(|replica| !is_gone(replica.0));
             let is_founded =
                 |replica: &NodeId| self.node_ref(replica.0).disk.image.group(group).is_some();
             left.clone().count() * 2 > replicas.len()
-                && (!replicas.contains(&NodeId(node)) || left.all(is_founded))
+                && (!is_member(&NodeId(node)) || left.any(is_founded))
         }) && !self.node_ref(node).is_out
     }
 

@@ -1,6 +1,6 @@
 //! A node's turn: events become inputs, and what the node wants done is carried out and checked.
 
-use codec::{FrameLimits, Item, WriteBatch, decode_frame};
+use codec::{FrameLimits, Item, Notice, WriteBatch, decode_frame, encode_notice};
 use multiraft::{ApplyBatch, BatchTicket, Input, Turn};
 use raft_core::{EntryRun, Fetch, FetchError, FetchFor, HaltReason, Replica, Role};
 use types::{GroupId, LogIndex, NodeId, Term, Tick};
@@ -337,7 +337,10 @@ impl World<'_> {
         self.is_freed = inputs.iter().any(|input| matches!(input, Input::Persisted(_)));
         let mut rest = inputs.drain(..);
         while let Some(running) = &mut self.node(node).running {
+            let before = running.multi().counters().founded_on_hearing;
             let turn = running.turn(&mut rest);
+            let heard = running.multi().counters().founded_on_hearing - before;
+            self.coverage.add(Effect::FoundedOnHearing, heard);
             self.carry_out(node, turn)?;
             if rest.len() == 0 {
                 break;
@@ -385,6 +388,9 @@ impl World<'_> {
         }
         for frame in turn.frames {
             self.send(node, frame)?;
+        }
+        for (to, notice) in turn.stores {
+            self.send_notice(node, to.0, encode_notice(&Notice::Stores(notice)));
         }
         if let Some((ticket, batch)) = turn.write {
             self.write(node, ticket, batch);

@@ -67,7 +67,7 @@ async fn other_protocol_version_is_refused_with_a_text_that_it_can_read() {
     let bytes = Message::Hello(hello(2)).encode_as(PROTOCOL_VERSION + 1);
     raw.write_all(&bytes).await.unwrap();
     assert!(matches!(read_message(&mut raw).await, Message::Hello(_)));
-    let reason = "the peer speaks protocol version 3, node 1 expects 2: run the same release on \
+    let reason = "the peer speaks protocol version 4, node 1 expects 3: run the same release on \
                   both";
     assert_eq!(read_message(&mut raw).await, Message::Refused { reason: reason.to_owned() });
     one.until(reason, |told| is_refused(told, None, reason)).await;
