@@ -32,6 +32,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     wire::FRAME,
     wire::HELLO,
+    wire::NOTICE,
     wire::STREAM,
     replica::STEP,
     disk::CONFIGURATION,

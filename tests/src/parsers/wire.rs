@@ -1,15 +1,20 @@
 //! What other nodes send.
 
 use bytes::Bytes;
-use codec::{Envelope, FrameLimits, decode_frame, encode_frame};
+use codec::{
+    Envelope, FrameLimits, Notice, RoomNotice, StoresNotice, decode_frame, decode_notice,
+    encode_frame, encode_notice,
+};
 use raft_core::{CommandsBuilder, EntryHeader, EntryRun, Message, MessageBody, ReadRound, RunBody};
 use transport::fuzzing;
-use types::{Generation, GroupId, LogId, LogIndex, ReplicaId, Term};
+use types::{Generation, GroupId, LogId, LogIndex, NodeId, ReplicaId, StoreId, Term};
 
 use super::{Target, is_read};
 
 pub(super) const FRAME: Target =
     Target { name: "frame", run: frame, seeds: frame_seeds, memory_max: Some(frame_memory) };
+pub(super) const NOTICE: Target =
+    Target { name: "notice", run: notice, seeds: notice_seeds, memory_max: Some(notice_memory) };
 pub(super) const HELLO: Target =
     Target { name: "hello", run: hello, seeds: fuzzing::hellos, memory_max: Some(hello_memory) };
 pub(super) const STREAM: Target =
@@ -70,6 +75,27 @@ fn frame_seeds() -> Vec<Vec<u8>> {
     };
     let all: Vec<Envelope> = bodies.into_iter().map(say).collect();
     vec![encode_frame(&[]).to_vec(), encode_frame(&all[8..9]).to_vec(), encode_frame(&all).to_vec()]
+}
+
+fn notice_memory(bytes: usize) -> usize {
+    // What is read takes a third more than its bytes; input and re-encoding come on top.
+    4 * bytes + 1024
+}
+
+fn notice(bytes: &[u8]) -> bool {
+    let read = decode_notice(&Bytes::copy_from_slice(bytes));
+    is_read(read.map(|notice| {
+        assert_eq!(encode_notice(&notice), bytes, "what is read is what is written");
+    }))
+}
+
+fn notice_seeds() -> Vec<Vec<u8>> {
+    let stores = |count: u64| {
+        let stores = (1..=count).map(|node| (NodeId(node), StoreId(u128::from(node) << 70)));
+        Notice::Stores(StoresNotice { asks: count > 1, stores: stores.collect() })
+    };
+    let all = [Notice::Room(RoomNotice { low_ms: 4_000 }), stores(0), stores(1), stores(7)];
+    all.iter().map(|notice| encode_notice(notice).to_vec()).collect()
 }
 
 fn hello_memory(bytes: usize) -> usize {
