@@ -19,7 +19,7 @@ use crate::budget::{Budget, Permit};
 use crate::disk_watch::DiskWatch;
 use crate::failure::{Alarm, EngineState};
 use crate::leaders::Leaders;
-use crate::log_writer::LogGauge;
+use crate::log_gauge::LogGauge;
 use crate::messages::{Inbound, LogJob};
 use crate::peer_rooms::PeerRooms;
 use crate::peers::{Incarnation, Peers};

@@ -27,7 +27,7 @@ use crate::failure::{Alarm, Failure};
 use crate::inbox::WorkerDoor;
 use crate::leaders::{LeaderWatch, Leaders};
 use crate::limits::{ENTRY_CHARGE, EngineLimits};
-use crate::log_writer::LogGauge;
+use crate::log_gauge::LogGauge;
 use crate::messages::{ApplyJob, Fact, LogJob, ReadJob, Request};
 use crate::peer_rooms::PeerRooms;
 use crate::peers::Peers;

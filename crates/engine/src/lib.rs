@@ -133,7 +133,7 @@
 //! - `worker`, `inbox`, `messages`: the turn on a thread. `log_writer`, `apply`, `log_reader`: whom
 //!   it hands things to. `door`, `peers`: where the link comes in.
 //! - `state_machine`: what a user brings. `disk_watch`, `room_watch`: how the disk
-//!   is; `commit_times`, `histogram`: how long it takes. `limits`, `clock`, `assignment`: what all
+//!   is; `log_gauge`: how the log is; `commit_times`, `histogram`: how long it takes. `limits`, `clock`, `assignment`: what all
 //!   rely on.
 //! - `planted`: bugs on purpose, for the tests that have to find them; in no other build.
 //!
@@ -156,6 +156,7 @@ mod histogram;
 mod inbox;
 mod leaders;
 mod limits;
+mod log_gauge;
 mod log_reader;
 mod log_writer;
 mod messages;

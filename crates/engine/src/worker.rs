@@ -20,7 +20,7 @@ use crate::disk_watch::DiskWatch;
 use crate::failure::{Alarm, Failure};
 use crate::inbox::{Inbox, Queues};
 use crate::leaders::Leaders;
-use crate::log_writer::{LogGauge, batch_bytes};
+use crate::log_gauge::{LogGauge, batch_bytes};
 use crate::messages::{ApplyJob, LogJob, ReadJob};
 use crate::peer_rooms::PeerRooms;
 use crate::queue::Sender;
