@@ -132,9 +132,9 @@
 //! - `builder`, `start`, `wiring`: how it begins. `shutdown`, `failure`, `threads`: how it ends.
 //! - `worker`, `inbox`, `messages`: the turn on a thread. `log_writer`, `apply`, `log_reader`: whom
 //!   it hands things to. `door`, `peers`: where the link comes in.
-//! - `state_machine`: what a user brings. `disk_watch`, `room_watch`: how the disk
-//!   is; `log_gauge`: how the log is; `commit_times`, `histogram`: how long it takes. `limits`, `clock`, `assignment`: what all
-//!   rely on.
+//! - `state_machine`: what a user brings. `disk_watch`, `room_watch`: how the disk is; `log_gauge`: how
+//!   the log is; `commit_times`, `histogram`: how long it takes. `limits`, `clock`, `assignment`: what
+//!   all rely on.
 //! - `planted`: bugs on purpose, for the tests that have to find them; in no other build.
 //!
 //! Left out so far: guards on calls, membership changes, splits, snapshots.

@@ -20,6 +20,7 @@ pub(crate) struct LogGauge {
     queued_bytes_max: usize,
     commits: AtomicU64,
     entries: AtomicU64,
+    last_entries: AtomicU64,
     times: RecentCommits,
 }
 
@@ -34,6 +35,7 @@ impl LogGauge {
             queued_bytes_max: limits.raw().log_queue_bytes_max,
             commits: AtomicU64::new(0),
             entries: AtomicU64::new(0),
+            last_entries: AtomicU64::new(0),
             times: RecentCommits::default(),
         };
         gauge.set(bytes);
@@ -52,6 +54,13 @@ impl LogGauge {
     /// How many entries they made durable.
     pub(crate) fn entries(&self) -> u64 {
         self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Whether many write at a time, by what the last commit carried. Then a thread that has something
+    /// to do lets others run once who may be about to bring more of it: if all cores are busy that
+    /// saves commits, turns and wake-ups, and if one is idle it costs a system call (ADR 0015).
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.last_entries.load(Ordering::Relaxed) >= CROWD_ENTRIES_MIN
     }
 
     /// How long they took lately.
@@ -79,6 +88,7 @@ impl LogGauge {
         let entries = batches.iter().map(batch_entries).sum();
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.entries.fetch_add(entries, Ordering::Relaxed);
+        self.last_entries.store(entries, Ordering::Relaxed);
         let now = Instant::now();
         self.times.record(now, now - began);
     }
@@ -124,8 +134,16 @@ fn batch_entries(batch: &WriteBatch) -> u64 {
     entries.sum()
 }
 
+/// How many entries a commit carries at least where many write at a time. One writer alone never
+/// waits for others.
+const CROWD_ENTRIES_MIN: u64 = 4;
+
 #[cfg(test)]
 mod tests {
+    use codec::GroupItem;
+    use raft_core::{CommandsBuilder, EntryHeader, EntryRun, RunBody};
+    use types::{Generation, GroupId, LogIndex, Term};
+
     use super::*;
     use crate::RawEngineLimits;
 
@@ -141,6 +159,31 @@ mod tests {
         assert!(gauge.is_full());
         gauge.set(mib);
         assert!(!gauge.has_warned.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_commit_of_several_entries_shows_a_crowd_and_a_lone_writer_is_none() {
+        let gauge = LogGauge::new(0, &EngineLimits::default());
+        assert!(!gauge.is_crowded());
+        let run = |entries: usize| {
+            let mut commands = CommandsBuilder::default();
+            (0..entries).for_each(|_| commands.push(EntryHeader::default(), &[]));
+            let body = RunBody::Commands(commands.take().unwrap());
+            EntryRun { first: LogIndex(1), term: Term(1), body }
+        };
+        let commit = |entries: &[usize]| {
+            let item = |entries: &usize| GroupItem {
+                group: GroupId(1),
+                generation: Generation(1),
+                item: Item::Append(run(*entries)),
+            };
+            let items = entries.iter().map(item).collect();
+            gauge.committed(&[WriteBatch { items }], Instant::now());
+        };
+        commit(&[2, 2]);
+        assert!(gauge.is_crowded());
+        commit(&[3]);
+        assert!(!gauge.is_crowded());
     }
 
     #[test]

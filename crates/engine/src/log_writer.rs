@@ -2,7 +2,8 @@
 //!
 //! While one commit syncs, the next fills: whatever is queued when it comes back goes into the next
 //! one, for all workers together. So a commit carries as much as the disk is slow, and nobody waits
-//! for anything but the disk.
+//! for anything but the disk. Where many write at a time it first lets those run who are about to
+//! bring something (ADR 0015).
 //!
 //! A full disk is a pause: what finds no room is kept, with all that comes after it, and tried again
 //! now and then until it does. Meanwhile the log writer tidies the log up, which may make room, and
@@ -14,6 +15,7 @@
 //! for room.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use multiraft::{BatchTicket, WriteQueue};
@@ -83,11 +85,9 @@ impl LogWriter {
         // What was found when the store was opened may be old already.
         let mut look_at = Instant::now();
         loop {
-            let mut next = self.jobs.recv_until(look_at);
-            // What comes while this is taken waits for the next commit.
-            while let Some(job) = next {
-                filling.take(job);
-                next = self.jobs.recv_taken();
+            let first = self.jobs.recv_until(look_at);
+            if self.take_all(first, &mut filling) {
+                self.gather(&mut filling);
             }
             let now = Instant::now();
             if now < look_at && filling.refused.is_some() && !filling.must_stop {
@@ -106,6 +106,32 @@ impl LogWriter {
             } else {
                 pause = PAUSE_MIN;
                 look_at = if now < look_at { look_at } else { now + self.look_every };
+            }
+        }
+    }
+
+    /// Takes `first` and what came before it was received; what comes meanwhile waits. Whether there
+    /// was anything.
+    fn take_all(&mut self, first: Option<LogJob>, filling: &mut Filling) -> bool {
+        let has_come = first.is_some();
+        let mut next = first;
+        while let Some(job) = next {
+            filling.take(job);
+            next = self.jobs.recv_taken();
+        }
+        has_come
+    }
+
+    /// Where many write at a time: lets others run as long as they bring something for this commit.
+    fn gather(&mut self, filling: &mut Filling) {
+        for _ in 0..GATHERINGS_MAX {
+            if !self.gauge.is_crowded() || filling.must_stop {
+                return;
+            }
+            thread::yield_now();
+            let next = self.jobs.try_recv();
+            if !self.take_all(next, filling) {
+                return;
             }
         }
     }
@@ -198,6 +224,10 @@ impl LogWriter {
         }
     }
 }
+
+/// How often the log writer lets others run before a commit, as long as they bring something. Under a
+/// steady load that is where it stops.
+const GATHERINGS_MAX: u32 = 4;
 
 /// How long what found no room waits at first; doubled each time.
 const PAUSE_MIN: Duration = Duration::from_millis(20);

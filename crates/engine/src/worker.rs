@@ -5,6 +5,7 @@
 //! everything that a turn brings before it begins the next.
 
 use std::sync::Arc;
+use std::thread;
 
 use codec::{Notice, encode_notice};
 use multiraft::{
@@ -54,6 +55,10 @@ impl Worker {
         let mut tick = Tick(0);
         while !self.alarm.is_failed() && !inbox.must_stop() {
             inbox.wait(self.clock.moment(tick.after(1)));
+            if self.gauge.is_crowded() {
+                // Connections that have more for this turn bring it.
+                thread::yield_now();
+            }
             let now = self.clock.now();
             if now > tick {
                 tick = now;
