@@ -263,6 +263,15 @@ fn what_is_told_is_kept_for_members_of_waiting_groups_alone() {
     let other = GroupSpec::founded_by(GroupId(8), members);
     town.turn(1, [Input::AddGroup(other), tell(2, 0..1_000)]);
     assert_eq!((town.waits(1).foundings, town.waits(1).stores_told), (2, 4));
+    // Once that is founded, so much is left as concerns the one that waits still.
+    let agree = |from: u64| {
+        let stores = [1, 2, 6].map(|node| (NodeId(node), StoreId(u128::from(node)))).to_vec();
+        Input::PeerStores { from: NodeId(from), notice: StoresNotice { asks: false, stores } }
+    };
+    let met = Input::PeerStore { node: NodeId(6), store: StoreId(6) };
+    town.turn(1, [met, agree(2), agree(6)]);
+    assert!(town.has_founded(1));
+    assert_eq!((town.waits(1).foundings, town.waits(1).stores_told), (1, 2));
 }
 
 #[test]
