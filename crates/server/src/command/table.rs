@@ -286,6 +286,8 @@ static CONFIG: &[Command] = &[
         .docs(Group::Server, "2.0.0", "O(N) with the patterns.", "What the node is set to, in Redis's names."),
     Command::talk("config|help", 2, commands::help).flags(ALWAYS)
         .docs(Group::Server, "5.0.0", "O(1)", "Lists the subcommands."),
+    Command::talk("config|resetstat", 2, info::config_resetstat).flags(ADMIN)
+        .docs(Group::Server, "2.0.0", "O(1)", "Lets the counts of INFO begin anew."),
 ];
 
 #[rustfmt::skip]

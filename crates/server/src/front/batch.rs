@@ -25,11 +25,13 @@ use types::{GroupId, VShardId};
 
 use super::join::join_all;
 use super::plan::{Access, Planner};
+use super::refusal::{no_leader, write_refusal};
 use super::replication::{Promise, ReadError, WriteError};
 use super::service::{Ask, Place, Service, Session};
+use super::stats::{Call, Tally};
 use super::survey;
 use super::transaction::{self, Exec, Outcome, Watch};
-use crate::command::{Command, Survey, Work, find, slot_of};
+use crate::command::{Command, Survey, Work, find, find_named, slot_of};
 use crate::data::read::ParseRead;
 use crate::data::{CommandError, UnixMillis, entry};
 use crate::resp::{Args, Protocol, Reply, Request, decode};
@@ -55,10 +57,13 @@ pub(crate) struct Batch {
     current: Vec<Job>,
     /// Set while commands are parked: until when they wait.
     parked_until: Option<Instant>,
+    /// What INFO will tell of the commands.
+    tally: Tally,
 }
 
 /// The reply to one request, once there is one.
 struct Answer {
+    command: Option<&'static Command>,
     protocol: Protocol,
     reply: Option<Reply>,
     /// What the reply holds in memory.
@@ -126,6 +131,7 @@ impl Batch {
             waves: VecDeque::new(),
             current: Vec::new(),
             parked_until: None,
+            tally: Tally::begin(session.client.id),
         };
         session.multi.begin_batch();
         let mut planner = Planner::default();
@@ -139,6 +145,7 @@ impl Batch {
         if let Some(name) = last {
             session.client.asked(name, session.protocol);
         }
+        batch.tally.hand_over(service);
         batch
     }
 
@@ -150,15 +157,23 @@ impl Batch {
         request: Request,
     ) -> Option<&'static str> {
         self.request_bytes += request.cost();
-        let command = find(request.args());
-        let name = command.as_ref().ok().map(|command| command.name);
-        let step = match command {
-            Ok(command) => self.step(session, command, &request),
-            Err(error) => Err(transaction::refused(session, request.args(), error)),
+        let found = find(request.args());
+        let name = found.as_ref().ok().map(|command| command.name);
+        let command = found.as_ref().ok().copied().or_else(|| find_named(request.args()).ok());
+        let (step, call) = match found {
+            Err(error) => {
+                (Err(transaction::refused(session, request.args(), error)), Call::NotTried)
+            }
+            Ok(command) if transaction::is_queued(session, command) => {
+                let queued = transaction::queue(&self.service, session, command, &request);
+                (queued.map(Step::Answer), Call::NotTried)
+            }
+            Ok(command) => (self.step(session, command, &request), Call::Tried),
         };
         let position = self.sent + self.replies.len();
         // HELLO's own reply is already in the version that it asks for.
-        let mut answer = Answer { protocol: session.protocol, reply: None, bytes: 0 };
+        let protocol = session.protocol;
+        let mut answer = Answer { command, protocol, reply: None, bytes: 0 };
         match step {
             Err(reply) | Ok(Step::Answer(reply)) => {
                 answer.bytes = reply.cost();
@@ -174,7 +189,7 @@ impl Batch {
             }
         }
         if let Some(reply) = &answer.reply {
-            self.service.answered(reply.is_error());
+            self.tally.replied(&self.service, command, call, reply);
         }
         self.replies.push_back(answer);
         name
@@ -188,9 +203,6 @@ impl Batch {
         request: &Request,
     ) -> Result<Step, Reply> {
         let service = &*self.service;
-        if transaction::is_queued(session, command) {
-            return transaction::queue(service, session, command, request).map(Step::Answer);
-        }
         let args = request.args();
         let slot = slot_of(command, args)?;
         match command.work {
@@ -271,7 +283,7 @@ impl Batch {
     /// Appends replies that are complete from the front, until `out` has `bytes_max` or more;
     /// answers whether more could be sent at once.
     pub(crate) fn drain(&mut self, out: &mut BytesMut, bytes_max: usize) -> bool {
-        while let Some(Answer { reply: Some(reply), protocol, bytes }) = self.replies.front() {
+        while let Some(Answer { reply: Some(reply), protocol, bytes, .. }) = self.replies.front() {
             if out.len() >= bytes_max {
                 return true;
             }
@@ -301,6 +313,7 @@ impl Batch {
         let is_parked = !self.current.is_empty() && !has_progressed;
         self.current.extend(postponed);
         self.current.sort_unstable_by_key(|job| job.position);
+        self.tally.hand_over(&self.service);
         if is_parked {
             self.park(changed).await;
         }
@@ -386,6 +399,11 @@ impl Batch {
                     reply
                 }
             };
+            if let Task::Exec(_, exec) = &job.task {
+                exec.each_done(&reply, |command, reply| {
+                    self.tally.count(&self.service, Some(command), Call::Tried, reply);
+                });
+            }
             self.answer(job.position, reply);
         }
     }
@@ -399,6 +417,7 @@ impl Batch {
             for job in std::mem::take(&mut self.current) {
                 self.answer(job.position, no_leader());
             }
+            self.tally.hand_over(&self.service);
             return;
         }
         let poll = until.min(now + PARKED_POLL);
@@ -412,38 +431,12 @@ impl Batch {
         } else {
             reply
         };
-        self.service.answered(reply.is_error());
         let answer = position.checked_sub(self.sent).and_then(|at| self.replies.get_mut(at));
         let answer = answer.expect("only what is not answered yet has a job");
+        self.tally.replied(&self.service, answer.command, Call::Tried, &reply);
         answer.bytes = reply.cost();
         self.reply_bytes += answer.bytes;
         answer.reply = Some(reply);
-    }
-}
-
-fn no_leader() -> Reply {
-    Reply::error("CLUSTERDOWN The slot's group has no leader")
-}
-
-fn write_refusal(error: WriteError) -> Reply {
-    match error {
-        WriteError::NotLeader => no_leader(),
-        WriteError::Overloaded { budget } => survey::overloaded(budget),
-        // Redis's word for a disk that takes no writes, and not one after which clients send again.
-        WriteError::DiskFull { free_bytes, needed_bytes } => Reply::error(format!(
-            "MISCONF the disk is full, nothing was done: {free_bytes} bytes are free, \
-             {needed_bytes} are needed"
-        )),
-        WriteError::MajorityFull => {
-            Reply::error("MISCONF the disks of a majority of the group are full, nothing was done")
-        }
-        WriteError::TooLarge { bytes, bytes_max } => Reply::error(format!(
-            "ERR the command takes {bytes} bytes in the log, the limit is {bytes_max}"
-        )),
-        WriteError::Uncertain => {
-            Reply::error("UNCERTAIN the write may or may not have been applied")
-        }
-        WriteError::Stopped => Reply::error("CLUSTERDOWN The node is stopping"),
     }
 }
 

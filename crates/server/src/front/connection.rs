@@ -97,7 +97,7 @@ impl Connection {
             }
             if let Some(error) = error {
                 Reply::error(format!("ERR {error}")).encode(Protocol::Resp2, &mut self.output);
-                self.service.answered(true);
+                self.service.protocol_broken();
                 self.send().await?;
                 return self.close().await;
             }

@@ -1,4 +1,4 @@
-//! INFO and CONFIG GET: how the node is and what it is set to, in the names that tools look for.
+//! INFO, CONFIG GET and CONFIG RESETSTAT: how the node is and what it is set to, in the names that tools look for.
 
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::replication::DiskHealth;
 use super::service::{Ask, Service};
+use super::stats::Sums;
 use crate::REDIS_VERSION;
 use crate::cpu::CpuTime;
 use crate::data::glob;
@@ -15,7 +16,7 @@ use crate::resp::{Args, Reply};
 /// What makes the text of a section.
 type Section = fn(&Service, &mut Lines);
 
-const SECTIONS: [(&str, Section); 9] = [
+const SECTIONS: [(&str, Section); 12] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
@@ -23,9 +24,14 @@ const SECTIONS: [(&str, Section); 9] = [
     ("Stats", stats),
     ("Replication", replication),
     ("CPU", cpu),
+    (COMMANDSTATS, commandstats),
+    ("Errorstats", errorstats),
     ("Cluster", cluster),
     ("Keyspace", keyspace),
+    ("Multiraft", multiraft),
 ];
+/// The one section that is told only to who asks for it, or for all.
+const COMMANDSTATS: &str = "Commandstats";
 
 /// Fields of a section.
 struct Lines(String);
@@ -39,15 +45,15 @@ impl Lines {
 /// `INFO [section ...]`
 pub(crate) fn info(ask: &mut Ask<'_>, args: Args<'_>) -> Reply {
     let asks_for = |name: &str| {
-        args.len() == 1
+        let is_default = name != COMMANDSTATS;
+        (args.len() == 1 && is_default)
             || args.from(1).any(|wanted| {
                 let is = |text: &str| wanted.eq_ignore_ascii_case(text.as_bytes());
-                is(name) || is("default") || is("all") || is("everything")
+                is(name) || (is("default") && is_default) || is("all") || is("everything")
             })
     };
     let mut lines = Lines(String::new());
-    let multiraft: (&str, Section) = ("Multiraft", multiraft);
-    for (name, section) in SECTIONS.iter().chain([&multiraft]) {
+    for (name, section) in &SECTIONS {
         if asks_for(name) {
             if !lines.0.is_empty() {
                 lines.0.push_str("\r\n");
@@ -159,6 +165,27 @@ fn cpu(_: &Service, lines: &mut Lines) {
     }
 }
 
+fn commandstats(service: &Service, lines: &mut Lines) {
+    for (name, Sums { calls, micros, failed, refused }) in service.stats.commands() {
+        // In hundredths, cut off, so that no number of the machine rounds.
+        let hundredths = u128::from(micros) * 100 / u128::from(calls.max(1));
+        let (per_call, rest) = (hundredths / 100, hundredths % 100);
+        lines.field(
+            &format!("cmdstat_{name}"),
+            format_args!(
+                "calls={calls},usec={micros},usec_per_call={per_call}.{rest:02},\
+                 rejected_calls={refused},failed_calls={failed}"
+            ),
+        );
+    }
+}
+
+fn errorstats(service: &Service, lines: &mut Lines) {
+    for (code, count) in service.stats.errors() {
+        lines.field(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
 fn cluster(_: &Service, lines: &mut Lines) {
     lines.field("cluster_enabled", 1);
 }
@@ -210,6 +237,12 @@ pub(crate) fn config_get(ask: &mut Ask<'_>, args: Args<'_>) -> Reply {
     let wanted = |name: &str| patterns.iter().any(|it| glob::matches(it, name.as_bytes()));
     let settings = settings(ask.service).into_iter().filter(|(name, _)| wanted(name));
     Reply::Map(settings.map(|(name, value)| (Reply::text(name), Reply::text(value))).collect())
+}
+
+/// `CONFIG RESETSTAT`
+pub(crate) fn config_resetstat(ask: &mut Ask<'_>, _: Args<'_>) -> Reply {
+    ask.service.reset_counts();
+    Reply::OK
 }
 
 /// What we are set to, in Redis's names where it has one.

@@ -7,6 +7,8 @@
 //!
 //! - [`listener`], `connection`: one task per client, bytes in and out.
 //! - `batch`: the commands of one pipeline, as much of them at once as their keys allow.
+//! - `stats`: what INFO tells of commands; `refusal`: what clients are told whose writes were not
+//!   acknowledged.
 //! - `plan`: which commands of a pipeline have to wait for which.
 //! - [`replication`]: what the engine does for us, as a boundary that tests can stand behind.
 //! - [`service`]: what all connections of a node share; [`topology`]: who is who in the cluster.
@@ -27,8 +29,12 @@ pub(crate) mod join;
 pub mod listener;
 pub mod operate;
 mod plan;
+mod refusal;
 pub mod replication;
 pub mod service;
+mod stats;
+#[cfg(test)]
+mod stats_tests;
 pub mod survey;
 pub(crate) mod sweep;
 pub mod talk;

@@ -12,6 +12,7 @@ use types::{GroupId, NodeId};
 use super::clients::{Client, Clients};
 use super::cluster::SlotsCache;
 use super::replication::{LeaderView, Replication};
+use super::stats::Stats;
 use super::topology::Topology;
 use super::transaction::Multi;
 use crate::data::dice::Dice;
@@ -68,7 +69,7 @@ impl Default for ClientLimits {
     }
 }
 
-/// Counts since the start, for INFO.
+/// Counts since the start or the last CONFIG RESETSTAT, for INFO.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Commands answered.
@@ -99,6 +100,8 @@ pub struct Service {
     pub limits: ClientLimits,
     /// What happened.
     pub counters: Counters,
+    /// What happened to each command.
+    pub(crate) stats: Stats,
     /// When the node started.
     pub started: Instant,
     /// The answer to CLUSTER SLOTS.
@@ -135,6 +138,7 @@ impl Service {
             clients: Arc::new(Clients::new(limits.clients_max, limits.clients_bytes_max)),
             limits,
             counters: Counters::default(),
+            stats: Stats::new(),
             started: Instant::now(),
             slots_cache: SlotsCache::default(),
             chance: AtomicU64::new(RandomState::new().hash_one(())),
@@ -196,12 +200,20 @@ impl Service {
                 .is_none_or(|since| since.elapsed() < self.limits.leader_wait)
     }
 
-    /// Counts one answered command.
-    pub(crate) fn answered(&self, is_error: bool) {
+    /// Counts a request that broke the protocol, and was answered with `ERR`.
+    pub(crate) fn protocol_broken(&self) {
         self.counters.commands.fetch_add(1, Ordering::Relaxed);
-        if is_error {
-            self.counters.errors.fetch_add(1, Ordering::Relaxed);
+        self.counters.errors.fetch_add(1, Ordering::Relaxed);
+        self.stats.told(b"ERR");
+    }
+
+    /// Lets all counts begin anew.
+    pub(crate) fn reset_counts(&self) {
+        let Counters { commands, connections, rejected, errors, evicted, stuck } = &self.counters;
+        for count in [commands, connections, rejected, errors, evicted, stuck] {
+            count.store(0, Ordering::Relaxed);
         }
+        self.stats.reset();
     }
 }
 

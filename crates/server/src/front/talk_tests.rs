@@ -183,7 +183,7 @@ fn command_tells_cluster_clients_where_keys_are() {
 fn help_lists_subcommands() {
     let mut bench = Bench::new();
     let help = bench.ask("CONFIG HELP");
-    let expected = "*5 +CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are: +GET +    ";
+    let expected = "*7 +CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are: +GET +    ";
     assert!(help.starts_with(expected), "{help}");
 }
 
@@ -273,8 +273,11 @@ fn info_has_what_tools_look_for() {
     assert!(two.starts_with("# Clients\r\n") && two.contains("\r\n\r\n# Multiraft\r\n"), "{two}");
     let sections = |text: String| text.lines().filter(|line| line.starts_with('#')).count();
     let count = sections(all);
-    for everything in ["INFO default", "INFO all", "INFO everything", "INFO server all"] {
-        assert_eq!(sections(bench.text(everything)), count, "{everything}");
+    assert_eq!(sections(bench.text("INFO default")), count);
+    for everything in
+        ["INFO all", "INFO everything", "INFO server all", "INFO default commandstats"]
+    {
+        assert_eq!(sections(bench.text(everything)), count + 1, "{everything}");
     }
     assert_eq!(bench.text("INFO nonsense"), "");
     bench.ask("HELLO 3");

@@ -169,6 +169,40 @@ impl Exec {
         })
     }
 
+    /// The commands that its entry did, with their replies, if it was applied.
+    pub(crate) fn each_done(&self, reply: &Reply, mut done: impl FnMut(&'static Command, &Reply)) {
+        let mut tell = |step: &Step, reply: &Reply| {
+            let command = step.request().and_then(|request| find(request.args()).ok());
+            command.into_iter().for_each(|command| done(command, reply));
+        };
+        match reply {
+            Reply::Array(replies) => {
+                self.steps.iter().zip(replies).for_each(|(step, reply)| tell(step, reply));
+            }
+            Reply::Encoded(result) => {
+                let first = result.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                let mut rest = result.slice(first..);
+                for step in &self.steps {
+                    let Ok(Some((reply, len))) = decode(&rest) else { return };
+                    tell(step, &reply);
+                    rest = rest.slice(len..);
+                }
+            }
+            Reply::Status(_)
+            | Reply::Error(_)
+            | Reply::Integer(_)
+            | Reply::Bulk(_)
+            | Reply::Null
+            | Reply::NullArray
+            | Reply::Set(_)
+            | Reply::Map(_)
+            | Reply::Pairs(_)
+            | Reply::Double(_)
+            | Reply::Boolean(_)
+            | Reply::Verbatim(_) => {}
+        }
+    }
+
     fn put_between(&self, result: &Bytes) -> Option<Reply> {
         let mut rest = result.slice(result.iter().position(|byte| *byte == b'\n')? + 1..);
         let mut replies = Vec::with_capacity(self.steps.len());

@@ -94,6 +94,27 @@ impl Reply {
             || matches!(self, Self::Encoded(bytes) if is_encoded_error(bytes))
     }
 
+    /// The first word of an error; nothing if it is none.
+    pub fn error_code(&self) -> Option<&[u8]> {
+        let text = match self {
+            Self::Error(text) => text.as_bytes(),
+            Self::Encoded(bytes) => bytes.strip_prefix(b"-")?,
+            Self::Status(_)
+            | Self::Integer(_)
+            | Self::Bulk(_)
+            | Self::Null
+            | Self::NullArray
+            | Self::Array(_)
+            | Self::Set(_)
+            | Self::Map(_)
+            | Self::Pairs(_)
+            | Self::Double(_)
+            | Self::Boolean(_)
+            | Self::Verbatim(_) => return None,
+        };
+        text.split(u8::is_ascii_whitespace).next()
+    }
+
     /// About how many bytes it takes on the wire, for budgets; never less than its payload.
     pub fn cost(&self) -> usize {
         const FRAMING: usize = 16;
