@@ -145,7 +145,7 @@ fn clients_follow_leaders_that_change_under_load() {
 
 #[test]
 fn nodes_of_its_own_are_loaded_and_leave_nothing_behind() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_on_disk();
     let dir = folder.path().to_str().unwrap();
     let output = bench(&[
         "--target",
@@ -177,6 +177,35 @@ fn nodes_of_its_own_are_loaded_and_leave_nothing_behind() {
     assert_eq!(std::fs::read_dir(dir).unwrap().count(), 0);
 }
 
+/// A folder where cargo builds: temporary ones are in memory on some machines.
+fn folder_on_disk() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn whoever_interrupts_it_finds_nothing_left_behind() {
+    use rustix::process::{Pid, Signal, kill_process};
+    for signal in [Signal::INT, Signal::TERM] {
+        let folder = folder_on_disk();
+        let dir = folder.path().to_str().unwrap();
+        let args = ["--target", "engine", "--dir", dir, "--seconds", "600"];
+        let mut load = command(&args).stderr(Stdio::piped()).spawn().unwrap();
+        let own = folder.path().join(format!("multiraft-bench-{}", load.id()));
+        let began = Instant::now();
+        while !own.join("node-3/log.redb").exists() {
+            assert!(began.elapsed() < BOUND, "{:?}", load.try_wait());
+            thread::yield_now();
+        }
+        kill_process(Pid::from_child(&load), signal).unwrap();
+        let output = load.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert_eq!(error, "multiraft: stopped, without a result\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
 #[test]
 fn what_cannot_be_measured_is_refused_with_what_to_do() {
     let site = Site::of(3);
@@ -206,6 +235,12 @@ fn what_cannot_be_measured_is_refused_with_what_to_do() {
     let (code, error) = refused(&["--target", "engine", "--dir", "/nowhere/at/all"]);
     assert_eq!(code, Some(1), "{error}");
     assert!(error.contains("--dir /nowhere/at/all: "), "{error}");
+    #[cfg(target_os = "linux")]
+    {
+        let (code, error) = refused(&["--target", "engine", "--dir", "/dev/shm"]);
+        assert_eq!(code, Some(1), "{error}");
+        assert!(error.contains("--dir /dev/shm is in memory (tmpfs)"), "{error}");
+    }
     let (code, error) = refused(&["--pipeline", "0"]);
     assert_eq!(code, Some(2), "{error}");
 }

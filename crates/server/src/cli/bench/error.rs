@@ -59,6 +59,18 @@ pub(crate) enum BenchError {
         /// Why not.
         error: io::Error,
     },
+    /// The folder for the nodes is in memory.
+    #[error(
+        "--dir {} is in memory ({kind}), where a sync costs nothing: name a folder on the disk to \
+         measure",
+        .dir.display()
+    )]
+    InMemory {
+        /// Which.
+        dir: PathBuf,
+        /// What the file system is called.
+        kind: &'static str,
+    },
     /// The nodes in this process do not work.
     #[error("the nodes in this process: {reason}")]
     Engine {
@@ -85,6 +97,7 @@ impl BenchError {
             | Self::Refused { .. }
             | Self::Fill(_)
             | Self::Folder { .. }
+            | Self::InMemory { .. }
             | Self::Engine { .. }
             | Self::System { .. } => ExitCode::FAILURE,
         }

@@ -1,9 +1,11 @@
 //! Three nodes in this process, without Redis: what the engine alone takes.
 //!
-//! - [`nodes`]: the nodes. [`machine`]: their state. [`client`]: one client.
+//! - [`nodes`]: the nodes. [`machine`]: their state. [`client`]: one client. [`medium`]: what their
+//!   folders are on.
 
 mod client;
 mod machine;
+mod medium;
 mod nodes;
 
 use std::path::Path;
@@ -23,6 +25,7 @@ use crate::cpu::CpuTime;
 /// # Errors
 /// They do not start, or fail.
 pub(crate) fn run(dir: &Path, groups: u32, load: &Load) -> Result<BenchReport, BenchError> {
+    medium::refuse_memory(dir)?;
     let nodes = Nodes::start(dir, groups)?;
     let shared: Arc<[_]> = nodes.nodes.clone().into();
     let keys = Arc::new(Keys::new(load.keys));

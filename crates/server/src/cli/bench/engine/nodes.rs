@@ -15,6 +15,7 @@ use types::{ClusterId, NodeId};
 
 use super::machine::Machines;
 use crate::cli::bench::error::BenchError;
+use crate::cli::signals::Signals;
 
 /// How many nodes there are.
 pub(crate) const NODES: usize = 3;
@@ -47,12 +48,19 @@ impl Nodes {
     /// # Errors
     /// The folder cannot be used, or a node does not start.
     pub(crate) fn start(dir: &Path, groups: u32) -> Result<Self, BenchError> {
-        let folder = Folder::make(dir)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(NETWORK_THREADS)
             .enable_all()
             .build()
             .map_err(|error| BenchError::System { doing: "start threads", error })?;
+        let signals = {
+            let _runtime = runtime.enter();
+            Signals::new()
+        };
+        let signals =
+            signals.map_err(|error| BenchError::System { doing: "listen for signals", error })?;
+        let folder = Folder::make(dir)?;
+        runtime.spawn(remove_at_signal(folder.path.clone(), signals));
         let ids: Vec<NodeId> = (1..).map(NodeId).take(NODES).collect();
         let table = RoutingTable::uniform(HASH_SLOTS, groups, &ids, NODES).map_err(wrong)?;
         let listen = |_: &NodeId| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
@@ -144,10 +152,23 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("multiraft: cannot remove {}: {error}", self.path.display());
-        }
+        remove(&self.path);
     }
+}
+
+fn remove(folder: &Path) {
+    if let Err(error) = fs::remove_dir_all(folder) {
+        eprintln!("multiraft: cannot remove {}: {error}", folder.display());
+    }
+}
+
+/// Ends the process at the first signal, and leaves nothing behind: nobody needs what the nodes would
+/// still write.
+async fn remove_at_signal(folder: PathBuf, mut signals: Signals) {
+    signals.next().await;
+    remove(&folder);
+    eprintln!("multiraft: stopped, without a result");
+    std::process::exit(1);
 }
 
 fn timing() -> Result<Timing, BenchError> {
