@@ -13,8 +13,9 @@
 //! and whoever has one list never met anybody of the other.
 //!
 //! **Hearing is as good.** A message of the group from a member shows that the member has founded it,
-//! hence that all had agreed, this node too: it knows all stores, and founds at once. So a member that
-//! is lost after the first founding does not keep the others waiting.
+//! hence that all had agreed, this node too: it knows all stores, and founds at once, and with it
+//! whatever waits for no other members than these. So a member that is lost after the first founding
+//! does not keep the others waiting, and a node that comes late founds thousands of groups together.
 //!
 //! Invariants:
 //! - only what members of waiting groups said of members of waiting groups is kept, and nothing once
@@ -147,7 +148,8 @@ impl<R> NodeLoop<R> {
         self.found_ripe();
     }
 
-    /// Founds the group of a message that only a member which has founded it can have sent.
+    /// Founds the group of a message that only a member which has founded it can have sent, and all
+    /// that wait for members of it alone.
     pub(crate) fn found_on_hearing(&mut self, from: NodeId, envelope: &Envelope) {
         let Some(spec) = self.foundings.waiting.get(&envelope.group) else { return };
         let Ok((configuration, me)) = self.multi.founding(spec) else { return };
@@ -156,8 +158,12 @@ impl<R> NodeLoop<R> {
         if spec.generation != envelope.generation || message.to != me || sender != Some(from) {
             return;
         }
-        self.multi.counters.founded_on_hearing += 1;
-        self.add_waiting(&[envelope.group]);
+        let members: BTreeSet<_> = spec.members().collect();
+        let is_agreed = |spec: &&GroupSpec| spec.members().all(|it| members.contains(&it));
+        let agreed = self.foundings.waiting.values().filter(is_agreed).map(|spec| spec.group);
+        let agreed: Vec<_> = agreed.collect();
+        self.multi.counters.founded_on_hearing += agreed.len() as u64;
+        self.add_waiting(&agreed);
     }
 
     /// Says who is to be told which stores are known here.

@@ -175,6 +175,25 @@ fn a_member_lost_after_the_first_founding_keeps_nobody_waiting() {
     assert_eq!(town.nodes[&2].multi().counters().refused(), 0, "and the message is taken");
 }
 
+#[test]
+fn hearing_of_one_group_founds_all_whose_members_are_among_its_own() {
+    let mut town = Town::new(&[]);
+    town.meet_all();
+    town.deliver(|(from, to, _)| (*from, *to) == (3, 2));
+    let heard = first_frame_to(&mut town, 1, 2);
+    let others = [(8, vec![1, 2, 3]), (9, vec![2, 3]), (10, vec![1, 2, 3, 4])];
+    for (group, nodes) in others {
+        let nodes: Vec<_> = nodes.into_iter().map(NodeId).collect();
+        town.turn(2, [Input::AddGroup(GroupSpec::founded_by(GroupId(group), nodes))]);
+    }
+    town.turn(2, [Input::PeerStore { node: NodeId(4), store: StoreId(4) }]);
+    assert_eq!(town.waits(2).foundings, 4);
+    let turn = town.turn(2, [heard]);
+    let founded: Vec<_> = turn.added.iter().map(|(group, _)| group.0).collect();
+    assert_eq!(founded, [7, 8, 9], "node 4 has agreed to nothing");
+    assert_eq!(town.nodes[&2].multi().counters().founded_on_hearing, 3);
+}
+
 /// Lets time pass at a node until it sends messages to another.
 fn first_frame_to(town: &mut Town, from: u64, to: u64) -> Input<()> {
     for now in 1..100 {
