@@ -258,7 +258,8 @@ impl Keyspace {
         if let Some(entry) = self.entries.get_mut(&place).and_then(|chain| chain.find_mut(key)) {
             entry.value = value;
             entry.changed = self.applied;
-            self.set_deadline(key, deadline);
+            let before = std::mem::replace(&mut entry.deadline, deadline);
+            self.note_deadline(place, before, deadline);
             return Ok(());
         }
         let entry = Entry { key: key.into(), value, deadline, changed: self.applied };
@@ -310,14 +311,19 @@ impl Keyspace {
         if before.is_some() || deadline.is_some() {
             entry.changed = self.applied;
         }
-        if before == deadline {
+        self.note_deadline(place, before, deadline);
+    }
+
+    /// Brings the list up to date after a key of that place got another deadline, or none.
+    fn note_deadline(&mut self, place: Place, before: Option<Deadline>, after: Option<Deadline>) {
+        if before == after {
             return;
         }
         if let Some(before) = before {
             self.forget_deadline(before, place);
         }
-        if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, place));
+        if let Some(after) = after {
+            self.deadlines.insert((after, place));
         }
     }
 

@@ -343,10 +343,11 @@ impl Keyspace {
     }
 
     fn set(&mut self, set: &Set<'_>) -> Result<Reply, CommandError> {
-        let before = self.find_now(set.key);
+        // Looked for only where it matters: a plain SET is done with one look.
+        let before = || self.find_now(set.key);
         let deadline = match set.expiry {
             Expiry::Clear => None,
-            Expiry::Keep => before.and_then(|entry| entry.deadline),
+            Expiry::Keep => before().and_then(|entry| entry.deadline),
             Expiry::At(millis) => deadline_at(millis),
             Expiry::After(millis) => {
                 let at = self.time().signed().checked_add(millis);
@@ -355,11 +356,11 @@ impl Keyspace {
         };
         let holds = match set.condition {
             None => true,
-            Some(Condition::IfAbsent) => before.is_none(),
-            Some(Condition::IfPresent) => before.is_some(),
+            Some(Condition::IfAbsent) => before().is_none(),
+            Some(Condition::IfPresent) => before().is_some(),
         };
         let reply = match (set.reply, holds) {
-            (SetReply::Old, _) => bulk(before.map(|entry| entry.value.as_string()).transpose()?),
+            (SetReply::Old, _) => bulk(before().map(|entry| entry.value.as_string()).transpose()?),
             (SetReply::Done, true) => Reply::OK,
             (SetReply::Done, false) => Reply::Null,
             (SetReply::Flag, holds) => Reply::Integer(i64::from(holds)),
