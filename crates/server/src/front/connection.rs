@@ -5,13 +5,17 @@
 //! nobody else anything. An idle connection holds no buffer, and what the others hold is bounded for
 //! all clients together: who holds most has to go.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
@@ -27,6 +31,12 @@ const SEND_BYTES: usize = 256 * 1024;
 /// How long and how much a client may still send after we have said goodbye.
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+thread_local! {
+    /// Where bytes arrive, whosever they are: nobody holds memory while he waits for some, and then
+    /// no more than came.
+    static ARRIVALS: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
 
 /// Serves a client until it leaves, breaks the protocol, or the node stops.
 pub(crate) async fn serve(
@@ -60,6 +70,20 @@ pub(crate) async fn serve(
             );
         }
     }
+}
+
+/// Appends what has come to `input` and tells how many bytes that is; none if the client has left.
+fn poll_read(
+    stream: &mut TcpStream,
+    input: &mut BytesMut,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    ARRIVALS.with_borrow_mut(|arrivals| {
+        let mut arrivals = ReadBuf::new(arrivals);
+        ready!(Pin::new(stream).poll_read(context, &mut arrivals))?;
+        input.extend_from_slice(arrivals.filled());
+        Poll::Ready(Ok(arrivals.filled().len()))
+    })
 }
 
 struct Connection {
@@ -130,20 +154,15 @@ impl Connection {
             self.output = BytesMut::new();
         }
         self.weigh(0).await;
-        loop {
-            tokio::select! {
-                readable = self.stream.readable() => readable?,
-                stopped = self.stop.wait_for(|stop| *stop) => {
-                    drop(stopped);
-                    return Ok(Received::Stop);
-                }
-            }
-            self.input.reserve(READ_BYTES);
-            match self.stream.try_read_buf(&mut self.input) {
-                Ok(0) => return Ok(Received::Left),
-                Ok(_) => return Ok(Received::Bytes),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+        let (stream, input) = (&mut self.stream, &mut self.input);
+        tokio::select! {
+            count = poll_fn(|context| poll_read(stream, input, context)) => match count? {
+                0 => Ok(Received::Left),
+                _ => Ok(Received::Bytes),
+            },
+            stopped = self.stop.wait_for(|stop| *stop) => {
+                drop(stopped);
+                Ok(Received::Stop)
             }
         }
     }

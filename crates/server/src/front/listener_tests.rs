@@ -52,6 +52,27 @@ async fn commands_may_come_in_pieces_and_in_pipelines() {
 }
 
 #[tokio::test]
+async fn who_waits_holds_no_more_than_he_has_sent() {
+    let (listener, service, _) = start(ClientLimits::default()).await;
+    let mut stream = TcpStream::connect(listener.address()).await.unwrap();
+    let until = async |what: &str, holds: fn(usize) -> bool| {
+        let held = async {
+            while !holds(service.clients.bytes()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(BOUND, held)
+            .await
+            .unwrap_or_else(|_| panic!("{what}: {}", service.clients.bytes()));
+    };
+    stream.write_all(b"*2\r\n$4\r\nECHO\r\n$2").await.unwrap();
+    until("a part of a request", |bytes| (1..200).contains(&bytes)).await;
+    exchange(&mut stream, "\r\nhi\r\n", "$2\r\nhi\r\n").await;
+    until("nothing", |bytes| bytes == 0).await;
+    listener.stop().await;
+}
+
+#[tokio::test]
 async fn a_broken_stream_is_told_why_and_closed() {
     let (listener, service, _) = start(ClientLimits::default()).await;
     let mut stream = TcpStream::connect(listener.address()).await.unwrap();
