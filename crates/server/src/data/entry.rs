@@ -114,10 +114,23 @@ pub struct Scratch {
 /// # Panics
 /// If there is more than u32 can count; the request limits are far lower.
 pub fn encode(stamp: UnixMillis, args: Args<'_>) -> Bytes {
-    let mut out = BytesMut::with_capacity(HEADER_BYTES + arguments_len(args));
-    put_header(&mut out, COMMAND, stamp);
-    put_arguments(&mut out, args);
-    out.freeze()
+    encode_into(&mut BytesMut::with_capacity(command_len(args)), stamp, args)
+}
+
+/// The same as a piece of `memory`, of which it takes as much as [`command_len`] tells: commands
+/// that are laid out together and given up together share one allocation.
+///
+/// # Panics
+/// As [`encode`].
+pub fn encode_into(memory: &mut BytesMut, stamp: UnixMillis, args: Args<'_>) -> Bytes {
+    put_header(memory, COMMAND, stamp);
+    put_arguments(memory, args);
+    memory.split().freeze()
+}
+
+/// How many bytes a command takes in the log.
+pub fn command_len(args: Args<'_>) -> usize {
+    HEADER_BYTES + arguments_len(args)
 }
 
 /// Lays out a transaction for the log.

@@ -44,6 +44,19 @@ fn the_layouts_never_change() {
 }
 
 #[test]
+fn commands_that_are_laid_out_together_share_the_memory_foretold() {
+    let requests = [Request::of(&["SET", "key", "value"]), Request::of(&["DEL", "key"])];
+    let len: usize = requests.iter().map(|request| command_len(request.args())).sum();
+    let mut memory = BytesMut::with_capacity(len);
+    let mut at = memory.as_ptr();
+    for request in &requests {
+        let payload = encode_into(&mut memory, UnixMillis(1), request.args());
+        assert_eq!((payload.as_ptr(), &payload), (at, &encode(UnixMillis(1), request.args())));
+        at = payload.as_ptr_range().end;
+    }
+}
+
+#[test]
 fn lengths_are_as_foretold() {
     let request = Request::of(&["SET", "key", "value"]);
     let command = encode(UnixMillis(1), request.args());

@@ -287,6 +287,9 @@ impl Batch {
             if out.len() >= bytes_max {
                 return true;
             }
+            if out.is_empty() {
+                out.reserve(self.reply_bytes.min(bytes_max));
+            }
             reply.encode(*protocol, out);
             self.reply_bytes -= bytes;
             self.replies.pop_front();
@@ -457,11 +460,14 @@ async fn write_all(service: &Service, jobs: &[Job]) -> Vec<Result<Reply, WriteEr
         return Vec::new();
     }
     let now = service.now();
-    let payloads: Vec<Option<Bytes>> = jobs.iter().map(|job| payload(job, now)).collect();
+    let mut memory = BytesMut::with_capacity(jobs.iter().map(command_len).sum());
+    let payloads: Vec<Option<Bytes>> =
+        jobs.iter().map(|job| payload(job, now, &mut memory)).collect();
+    let are_proposed: Vec<bool> = payloads.iter().map(Option::is_some).collect();
     let homes = jobs.iter().map(|job| job.task.home());
     let writes = homes
-        .zip(&payloads)
-        .filter_map(|(home, payload)| Some((VShardId(u32::from(home?.slot)), payload.clone()?)));
+        .zip(payloads)
+        .filter_map(|(home, payload)| Some((VShardId(u32::from(home?.slot)), payload?)));
     let writes: Vec<(VShardId, Bytes)> = writes.collect();
     let proposed = (!writes.is_empty()).then(|| service.replication.propose_many(writes));
     let results = match proposed {
@@ -469,8 +475,8 @@ async fn write_all(service: &Service, jobs: &[Job]) -> Vec<Result<Reply, WriteEr
         None => Vec::new(),
     };
     let mut results = results.into_iter();
-    let reply = |(job, payload): (&Job, Option<Bytes>)| {
-        if payload.is_none() {
+    let reply = |(job, is_proposed): (&Job, bool)| {
+        if !is_proposed {
             // A watched key could not be looked at, and so counts as changed.
             return Ok(Reply::NullArray);
         }
@@ -483,15 +489,25 @@ async fn write_all(service: &Service, jobs: &[Job]) -> Vec<Result<Reply, WriteEr
             }
         })
     };
-    jobs.iter().zip(payloads).map(reply).collect()
+    jobs.iter().zip(are_proposed).map(reply).collect()
 }
 
-/// The entry that a write is to become.
-fn payload(job: &Job, now: UnixMillis) -> Option<Bytes> {
+/// The entry that a write is to become; that of a single command as a piece of `memory`.
+fn payload(job: &Job, now: UnixMillis, memory: &mut BytesMut) -> Option<Bytes> {
     match &job.task {
         Task::Exec(_, exec) => exec.encode(now),
         Task::Write(_) | Task::Read(..) | Task::Watch(..) | Task::Survey(_) => {
-            Some(entry::encode(now, job.request.args()))
+            Some(entry::encode_into(memory, now, job.request.args()))
+        }
+    }
+}
+
+/// How much memory its payload takes of what all share.
+fn command_len(job: &Job) -> usize {
+    match &job.task {
+        Task::Exec(..) => 0,
+        Task::Write(_) | Task::Read(..) | Task::Watch(..) | Task::Survey(_) => {
+            entry::command_len(job.request.args())
         }
     }
 }
