@@ -32,7 +32,7 @@ use crate::messages::{ApplyJob, Fact, LogJob, ReadJob, Request};
 use crate::peer_rooms::PeerRooms;
 use crate::peers::Peers;
 use crate::planted::Planted;
-use crate::queue::{Sender, Unsent};
+use crate::queue::{Knock, Sender, Unsent};
 use crate::room_watch::Shortage;
 use crate::shutdown::{ShutdownError, ShutdownLimits, Threads};
 use crate::{ProposeError, ReadError, TransferError};
@@ -99,7 +99,7 @@ impl Engine {
         inner.check_size(&EntryHeader { routed, session: None }, &data)?;
         inner.check_room(group)?;
         let (reply, answer) = inner.one(&data)?;
-        inner.ask(group, Request::Propose(Proposal { vshard, data, reply }))?;
+        inner.ask(group, Request::Propose(Proposal { vshard, data, reply })).await?;
         // An answer that never comes was lost after the command was taken.
         answer.await.unwrap_or(Err(ProposeError::Uncertain))
     }
@@ -113,10 +113,11 @@ impl Engine {
         writes: Vec<(VShardId, Bytes)>,
     ) -> Vec<Result<Applied, ProposeError>> {
         let count = writes.len();
-        let answer = match self.inner.begin_many(writes) {
-            Ok(answer) => answer,
+        let (answer, knocks) = match self.inner.begin_many(writes) {
+            Ok(begun) => begun,
             Err(error) => return vec![Err(error); count],
         };
+        give_way(knocks).await;
         answer.await.unwrap_or_else(|_| vec![Err(ProposeError::Uncertain); count])
     }
 
@@ -134,7 +135,7 @@ impl Engine {
         inner.check_size(&EntryHeader::default(), &data)?;
         inner.check_room(group)?;
         let (reply, answer) = inner.one(&data)?;
-        inner.ask(group, Request::ProposeToGroup(group, data, reply))?;
+        inner.ask(group, Request::ProposeToGroup(group, data, reply)).await?;
         answer.await.unwrap_or(Err(ProposeError::Uncertain))
     }
 
@@ -158,7 +159,7 @@ impl Engine {
         let budget = &inner.reads;
         let permit = budget.acquire(1).ok_or(ReadError::Overloaded { budget: budget.name() })?;
         let (caller, answer) = oneshot::channel();
-        match inner.ask(group, Request::Read(vshard, Reply::Read(caller, permit))) {
+        match inner.ask(group, Request::Read(vshard, Reply::Read(caller, permit))).await {
             Ok(()) => answer.await.unwrap_or(Err(ReadError::Stopped)),
             Err(ProposeError::Overloaded { budget }) => Err(ReadError::Overloaded { budget }),
             Err(_) => Err(ReadError::Stopped),
@@ -180,7 +181,7 @@ impl Engine {
             return Err(TransferError::Stopped);
         }
         let (caller, answer) = oneshot::channel();
-        match inner.ask(group, Request::TransferLeader(group, to, Reply::Transfer(caller))) {
+        match inner.ask(group, Request::TransferLeader(group, to, Reply::Transfer(caller))).await {
             Ok(()) => answer.await.unwrap_or(Err(TransferError::Stopped)),
             Err(ProposeError::Overloaded { budget }) => Err(TransferError::Overloaded { budget }),
             Err(_) => Err(TransferError::Stopped),
@@ -252,6 +253,9 @@ impl Engine {
     }
 }
 
+/// Where the answer to a call will come, and what wakes its workers when it is dropped.
+type Begun = (oneshot::Receiver<Vec<Outcome>>, Vec<Knock<Request>>);
+
 impl Inner {
     /// Whether commands are taken at all.
     fn check_open(&self) -> Result<(), ProposeError> {
@@ -299,20 +303,19 @@ impl Inner {
         Ok((Reply::One(caller, permit), answer))
     }
 
-    /// Queues a request for the group's worker.
-    fn ask(&self, group: GroupId, request: Request) -> Result<(), ProposeError> {
+    /// Queues a request for the group's worker, and sees to it that he is woken.
+    async fn ask(&self, group: GroupId, request: Request) -> Result<(), ProposeError> {
         let worker = &self.workers[thread_of(group, self.workers.len())];
-        worker.requests.send(request).map_err(|error| match error {
+        let knock = worker.requests.send_quietly(request).map_err(|error| match error {
             Unsent::Full(_) => ProposeError::Overloaded { budget: "inbox" },
             Unsent::Ended(_) => ProposeError::Stopped,
-        })
+        })?;
+        give_way(knock).await;
+        Ok(())
     }
 
     /// Queues many proposals at once, those of each worker together.
-    fn begin_many(
-        &self,
-        writes: Vec<(VShardId, Bytes)>,
-    ) -> Result<oneshot::Receiver<Vec<Outcome>>, ProposeError> {
+    fn begin_many(&self, writes: Vec<(VShardId, Bytes)>) -> Result<Begun, ProposeError> {
         self.check_open()?;
         let wanted = writes.iter().map(|(_, data)| data.len() + ENTRY_CHARGE).sum();
         let permit = self.proposals.acquire_up_to(wanted);
@@ -333,12 +336,16 @@ impl Inner {
             }
         }
         call.refuse(refused);
+        let mut knocks = Vec::new();
         for (worker, part) in self.workers.iter().zip(parts) {
             if part.is_empty() {
                 continue;
             }
-            let (request, error) = match worker.requests.send(Request::ProposeMany(part)) {
-                Ok(()) => continue,
+            let (request, error) = match worker.requests.send_quietly(Request::ProposeMany(part)) {
+                Ok(knock) => {
+                    knocks.extend(knock);
+                    continue;
+                }
                 Err(Unsent::Full(request)) => {
                     (request, ProposeError::Overloaded { budget: "inbox" })
                 }
@@ -346,7 +353,7 @@ impl Inner {
             };
             request.into_replies().into_iter().for_each(|reply| reply.refuse(error));
         }
-        Ok(answer)
+        Ok((answer, knocks))
     }
 
     /// Whether one of many may be queued; takes its part of `room`.
@@ -364,6 +371,18 @@ impl Inner {
         *room = left.ok_or(ProposeError::Overloaded { budget: self.proposals.name() })?;
         Ok(group)
     }
+}
+
+/// Wakes the workers after whoever is ready to run on this thread has had his turn: many who ask at
+/// once, as after a wait for the network, cost one wake-up together. Whoever goes away meanwhile has
+/// knocked; whoever is not polled again leaves the worker to his next tick.
+async fn give_way(knocks: impl IntoIterator<Item = Knock<Request>>) {
+    let mut knocks = knocks.into_iter().peekable();
+    // Where there is none, somebody else will knock.
+    if knocks.peek().is_some() {
+        tokio::task::yield_now().await;
+    }
+    knocks.for_each(drop);
 }
 
 impl fmt::Debug for Engine {

@@ -5,8 +5,9 @@
 //! spent by the thread that is waited for. What has come is taken all at once.
 //!
 //! Invariants: items of one queue are received in the order in which they were sent, each once;
-//! after an item was sent, its receiver does not sleep before it has looked; what a receiver that is
-//! gone leaves behind is dropped, and what is sent to it comes back.
+//! after an item was sent, and its knock dropped if it was sent quietly, its receiver does not sleep
+//! before it has looked; what a receiver that is gone leaves behind is dropped, and what is sent to it
+//! comes back.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -72,6 +73,12 @@ pub(crate) struct Receiver<T> {
     taken: VecDeque<T>,
 }
 
+/// Wakes the receiver when it is dropped, unless he has taken everything by then.
+#[must_use]
+pub(crate) struct Knock<T> {
+    queue: Arc<Queue<T>>,
+}
+
 /// Why an item was not sent; it comes back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Unsent<T> {
@@ -100,6 +107,15 @@ impl<T> Sender<T> {
     /// # Errors
     /// See [`Unsent`]; a queue without a bound is never full.
     pub(crate) fn send(&self, item: T) -> Result<(), Unsent<T>> {
+        self.send_quietly(item).map(drop)
+    }
+
+    /// The same, but the receiver may sleep on until the knock is dropped: whoever else has something
+    /// for him by then saves him a wake-up. There is one for the first item of those that wait.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub(crate) fn send_quietly(&self, item: T) -> Result<Option<Knock<T>>, Unsent<T>> {
         let was_empty = {
             let mut lane = self.queue.lane.lock();
             if !lane.is_open {
@@ -111,11 +127,17 @@ impl<T> Sender<T> {
             lane.items.push_back(item);
             !self.queue.is_filled.swap(true, Ordering::Release)
         };
-        // Otherwise it has rung, and he has not looked since.
-        if was_empty {
+        // Otherwise there is a knock, or was one, and he has not looked since.
+        Ok(was_empty.then(|| Knock { queue: Arc::clone(&self.queue) }))
+    }
+}
+
+impl<T> Drop for Knock<T> {
+    fn drop(&mut self) {
+        // He may have looked meanwhile, for another reason.
+        if self.queue.is_filled.load(Ordering::Acquire) {
             self.queue.bell.ring();
         }
-        Ok(())
     }
 }
 
@@ -197,6 +219,12 @@ impl<T> fmt::Debug for Sender<T> {
     }
 }
 
+impl<T> fmt::Debug for Knock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Knock").finish_non_exhaustive()
+    }
+}
+
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").field("taken", &self.taken.len()).finish_non_exhaustive()
@@ -262,6 +290,25 @@ mod tests {
             scope.spawn(|| (0..1000).for_each(|_| texts.send("x").unwrap()));
         });
         assert_eq!(sleeper.join().unwrap(), (1000, 1000));
+    }
+
+    #[test]
+    fn a_quiet_item_wakes_nobody_before_its_knock() {
+        let bell = Arc::<Bell>::default();
+        let is_rung = || *bell.is_rung.lock();
+        let (sender, mut receiver) = queue_on(Arc::clone(&bell), 2);
+        let knock = sender.send_quietly(1).unwrap();
+        assert!(sender.send_quietly(2).unwrap().is_none(), "one knock is for all");
+        assert_eq!(sender.send_quietly(3).err(), Some(Unsent::Full(3)));
+        assert!(!is_rung() && receiver.has_more());
+        drop(knock);
+        assert!(is_rung());
+        bell.wait(None);
+        assert_eq!((receiver.try_recv(), receiver.try_recv()), (Some(1), Some(2)));
+        let knock = sender.send_quietly(4).unwrap();
+        assert_eq!(receiver.try_recv(), Some(4));
+        drop(knock);
+        assert!(!is_rung(), "he has looked already");
     }
 
     #[test]
