@@ -4,7 +4,7 @@
 mod processes;
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -182,6 +182,21 @@ fn a_file_is_checked_with_its_machine() {
     assert_eq!(checked(&["--file-only"], &config).0, Some(0));
     drop(other);
 
+    // Whoever wrote the log lived an hour later.
+    let log = folder.path().join("data/log.redb");
+    std::fs::create_dir(log.parent().unwrap()).unwrap();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(3_600);
+    std::fs::write(&log, "no log").unwrap();
+    std::fs::File::options().append(true).open(&log).unwrap().set_modified(later).unwrap();
+    let (code, said) = checked(&[], &config);
+    assert!(code == Some(1) && said.contains(": the system clock is \""), "{said}");
+    assert!(said.contains("log.redb was written then; set it, best by NTP"), "{said}");
+    let serve = run(&["serve", "--config", &config]);
+    let warned = String::from_utf8(serve.stderr).unwrap();
+    assert_eq!(serve.status.code(), Some(1), "{warned}");
+    assert!(warned.contains("keys will expire at the wrong time"), "{warned}");
+    std::fs::remove_dir_all(log.parent().unwrap()).unwrap();
+
     let text = std::fs::read_to_string(&config).unwrap();
     std::fs::write(&config, text.replace("/data\"", "/node.toml/data\"")).unwrap();
     let start = format!("multiraft: {config}: data_dir is \"{config}/data\", allowed is a folder");
@@ -220,7 +235,10 @@ fn a_clock_far_from_another_node_s_is_told() {
             assert!(stream.read(&mut [0; 64]).unwrap() > 0);
             stream.write_all(b"*2\r\n$10\r\n1000000000\r\n$1\r\n0\r\n").unwrap();
         });
-        checked(&[], &config)
+        let checked = checked(&[], &config);
+        // Had nobody asked what time it is, the other node would wait for ever.
+        drop(TcpStream::connect(other).unwrap());
+        checked
     });
     assert_eq!(code, Some(1), "{said}");
     let told = format!("node 2 at {other} says 1000000000; set both, best by NTP");

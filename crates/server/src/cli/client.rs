@@ -31,7 +31,7 @@ pub(crate) struct Patience {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// Nobody is there.
-    #[error("cannot connect to {address}: {error}; is a node running there? (-h HOST, -p PORT)")]
+    #[error("cannot connect to {address}: {error}; is a node running there?")]
     Connect {
         /// Where.
         address: String,
@@ -77,7 +77,9 @@ pub fn run(args: &ClientArgs) -> ExitCode {
             if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         Err(error) => {
-            eprintln!("multiraft: {error}");
+            let is_elsewhere = matches!(error, ClientError::Connect { .. });
+            let advice = if is_elsewhere { " (-h HOST, -p PORT)" } else { "" };
+            eprintln!("multiraft: {error}{advice}");
             ExitCode::FAILURE
         }
     }

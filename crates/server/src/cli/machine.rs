@@ -104,6 +104,14 @@ fn check_descriptors(limit: Option<u64>, clients_max: usize) -> Result<(), Probl
     if clients_max as u64 <= fitting {
         return Ok(());
     }
+    if fitting == 0 {
+        let allowed = format!(
+            "{} or more, and {} for clients_max = {clients_max}: raise it (ulimit -n, LimitNOFILE=)",
+            OWN_DESCRIPTORS + 1,
+            OWN_DESCRIPTORS.saturating_add(clients_max as u64)
+        );
+        return Err(Problem::field("the limit on file descriptors", limit, allowed));
+    }
     let allowed = format!(
         "{fitting} or less: the process may have {limit} file descriptors (ulimit -n, LimitNOFILE=), \
          of which it needs {OWN_DESCRIPTORS} itself"
@@ -244,6 +252,9 @@ mod tests {
             error.starts_with("limits.clients_max is \"10000\", allowed is 896 or less"),
             "{error}"
         );
-        check_descriptors(Some(100), 1).unwrap_err();
+        let error = check_descriptors(Some(128), 1).unwrap_err().to_string();
+        let expected = "the limit on file descriptors is \"128\", allowed is 129 or more, and 129 for \
+                        clients_max = 1: raise it (ulimit -n, LimitNOFILE=)";
+        assert_eq!(error, expected);
     }
 }

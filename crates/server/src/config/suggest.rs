@@ -5,9 +5,13 @@ use serde_json::Value;
 
 use super::raw::{RawLimits, RawTiming};
 
-/// What to say behind a complaint about a name, as serde words it: the nearest one of those that it
-/// lists, or the table that the name belongs to. Empty if nothing is near.
+/// What to say behind a complaint as serde words it. Of a name: the nearest one of those that it lists,
+/// or the table that the name belongs to. Of a value where a number belongs: which numbers. Empty if
+/// there is nothing to say.
 pub(crate) fn advice(complaint: &str) -> String {
+    if let Some(most) = complaint.strip_prefix("invalid ").and_then(most_expected) {
+        return format!("; allowed is a whole number without quotes, {most}");
+    }
     let is_about_names = ["unknown field", "unknown variant"];
     if !is_about_names.iter().any(|start| complaint.starts_with(start)) {
         return String::new();
@@ -19,6 +23,16 @@ pub(crate) fn advice(complaint: &str) -> String {
         return format!("; {found} belongs under [{table}]");
     }
     nearest(found, names).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+/// How large a number may be, where serde names the type of one.
+fn most_expected(complaint: &str) -> Option<&'static str> {
+    let (_, expected) = complaint.rsplit_once(", expected ")?;
+    match expected {
+        "u32" => Some("0 to 4294967295"),
+        "u64" | "usize" => Some("0 or more"),
+        _ => None,
+    }
 }
 
 /// The table that has a field of exactly this name.
@@ -90,7 +104,16 @@ mod tests {
         assert_eq!(advice(complaint), "; did you mean `two-phase`?");
         assert_eq!(advice("unknown field `zzzzzz`, expected `node_id`"), "");
         assert_eq!(advice("missing field `node_id`"), "");
-        assert_eq!(advice("invalid type: string \"1\", expected u64"), "");
+        assert_eq!(advice("invalid type: integer `1`, expected a string"), "");
+    }
+
+    #[test]
+    fn numbers_are_named_where_one_belongs() {
+        let any = "; allowed is a whole number without quotes, 0 or more";
+        assert_eq!(advice("invalid type: string \"1\", expected u64"), any);
+        assert_eq!(advice("invalid value: integer `-1`, expected usize"), any);
+        let some = "; allowed is a whole number without quotes, 0 to 4294967295";
+        assert_eq!(advice("invalid value: integer `99999999999`, expected u32"), some);
     }
 
     #[test]

@@ -181,6 +181,12 @@ fn a_wrong_field_is_named_with_what_is_allowed() {
             "cluster_id is \"a b\", allowed is a cluster id has only ASCII letters, digits, '-', \
              '_' and '.', found ' '",
         ),
+        (
+            "10.0.0.3:17003",
+            "0.0.0.0:17003",
+            "nodes[2].peer_addr is \"0.0.0.0:17003\", allowed is an address that others can connect \
+             to; a node that listens on all addresses says in announce_addr which one",
+        ),
         ("node_id = 2", "node_id = 0", "node_id is \"0\", allowed is 1 or more"),
         (
             "node_id = 2",
@@ -260,6 +266,9 @@ fn unknown_and_missing_fields_are_shown_in_their_line() {
     assert!(error.contains("unknown field `foo`"), "{error}");
     let error = refused(ONE, "node_id = 1", "node_id = -1");
     assert!(error.contains("node_id = -1"), "{error}");
+    let error = refused(ONE, "node_id = 1", "node_id = \"one\"");
+    assert!(error.contains("node_id = \"one\"") && error.contains("line 3"), "{error}");
+    assert!(error.ends_with("; allowed is a whole number without quotes, 0 or more"), "{error}");
     let missing = Config::load(Path::new("/nowhere/node.toml")).unwrap_err().to_string();
     assert!(
         missing.starts_with("/nowhere/node.toml: cannot read the configuration: "),

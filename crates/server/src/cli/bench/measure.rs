@@ -79,3 +79,49 @@ fn join(threads: Vec<JoinHandle<Tally>>) -> Tally {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{self, Future};
+
+    use super::*;
+    use crate::cli::bench::keys::Operation;
+    use crate::cli::bench::load::Told;
+
+    /// A server that takes nothing.
+    struct Refuses;
+
+    impl Link for Refuses {
+        fn place(&self, _slot: u16) -> usize {
+            0
+        }
+
+        fn perform(
+            &mut self,
+            operations: &[Operation],
+            told: &Told,
+        ) -> impl Future<Output = ()> + Send {
+            told.failed("MISCONF", operations.len());
+            future::ready(())
+        }
+    }
+
+    #[test]
+    fn nothing_is_measured_if_the_keys_cannot_be_written_before() {
+        let load = Load {
+            clients: 1,
+            pipeline: 1,
+            payload_bytes: 1,
+            read_share: 0.5,
+            keys: 4,
+            distribution: "uniform".parse().unwrap(),
+            threads: 1,
+            warm_up_seconds: 0,
+            seconds: 1,
+        };
+        let keys = Arc::new(Keys::new(load.keys));
+        let ended = measure(vec![Refuses], &keys, &load, || ());
+        let Err(BenchError::Fill(errors)) = ended else { panic!("{ended:?}") };
+        assert!(errors["MISCONF"] >= 4, "{errors:?}");
+    }
+}

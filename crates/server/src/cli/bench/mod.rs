@@ -52,8 +52,11 @@ pub fn run(args: &BenchArgs) -> ExitCode {
             };
             let printed = io::stdout().write_all(text.as_bytes());
             // What was counted stands, and whoever runs this by a script is to know of errors.
-            let went_well = report.errors.is_empty() && report.operations > 0 && printed.is_ok();
-            if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if report.went_well() && printed.is_ok() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(error) => {
             eprintln!("multiraft: {error}");

@@ -106,6 +106,11 @@ pub(crate) struct Used {
 }
 
 impl BenchReport {
+    /// Whether something was done, and nothing failed.
+    pub(crate) fn went_well(&self) -> bool {
+        self.errors.is_empty() && self.operations > 0
+    }
+
     /// What `tally` and `used` come to in `time`.
     pub(crate) fn new(
         subject: Subject,
@@ -266,6 +271,16 @@ mod tests {
             groups: Some(16),
         };
         BenchReport::new(subject, &load, Duration::from_secs(2), &tally, used)
+    }
+
+    #[test]
+    fn a_run_went_well_that_did_something_without_an_error() {
+        let mut report = report();
+        assert!(!report.went_well(), "{:?}", report.errors);
+        report.errors.clear();
+        assert!(report.went_well());
+        report.operations = 0;
+        assert!(!report.went_well());
     }
 
     #[test]
