@@ -39,14 +39,14 @@ fn another_version_of_the_protocol_is_named_on_both_sides() {
     let reason = "the peer speaks protocol version 4, node 1 expects 3: run the same release on \
                   both";
     for _ in 0..=ATTEMPTS {
-        let answer = String::from_utf8_lossy(&call_as_version_3(site.ports[0].1)).into_owned();
+        let answer = String::from_utf8_lossy(&call_as_version_4(site.ports[0].1)).into_owned();
         assert!(answer.contains(reason), "{answer}");
     }
     one.assert_told_once(reason);
 }
 
 /// Says hello as a later version would, and reads everything until the node hangs up.
-fn call_as_version_3(port: u16) -> Vec<u8> {
+fn call_as_version_4(port: u16) -> Vec<u8> {
     let began = Instant::now();
     let mut stream = loop {
         match TcpStream::connect(("127.0.0.1", port)) {
@@ -54,8 +54,8 @@ fn call_as_version_3(port: u16) -> Vec<u8> {
             Err(error) => assert!(began.elapsed() < BOUND, "{error}"),
         }
     };
-    // Magic, version 3, hello, no body, and the checksum of all that.
-    let hello = b"MULTIRFT\x03\x00\x01\x00\x00\x00\x00\x00\x77\xbe\xa7\xca";
+    // Magic, version 4, hello, no body, and the checksum of all that.
+    let hello = b"MULTIRFT\x04\x00\x01\x00\x00\x00\x00\x00\x73\xbb\xfe\x30";
     stream.write_all(hello).unwrap();
     stream.set_read_timeout(Some(BOUND)).unwrap();
     let mut answer = Vec::new();
