@@ -6,6 +6,7 @@ pub(crate) mod bonds;
 pub(crate) mod bounds;
 pub(crate) mod commits;
 pub(crate) mod cursors;
+pub(crate) mod durables;
 pub(crate) mod elections;
 pub(crate) mod histories;
 pub(crate) mod isolation;

@@ -8,7 +8,7 @@ use types::{GroupId, LogIndex, NodeId, Term, Tick};
 use super::World;
 use crate::breach::{Held, breach};
 use crate::check::elections::Elections;
-use crate::check::{applies, bounds};
+use crate::check::{applies, bounds, durables};
 use crate::class::Class;
 use crate::disk::{DiskFault, Refused};
 use crate::effect::Effect;
@@ -449,8 +449,14 @@ impl World<'_> {
             let cursors = running.and_then(|running| running.multi().cursors_of(group));
             let Some(cursors) = cursors else { continue };
             let has_risen = self.checks.cursors.look(node, group, cursors)?;
-            if has_risen && halted.iter().all(|(it, _)| *it != group) {
-                self.check_commit(node, group, cursors)?;
+            let host = self.node_ref(node);
+            if halted.iter().all(|(it, _)| *it != group) {
+                let on_disk = host.disk.image.group(group).map(|on_disk| &on_disk.stamps);
+                let log = self.checks.logs.of(node, group);
+                durables::check(node, group, cursors.persisted, on_disk, log)?;
+                if has_risen {
+                    self.check_commit(node, group, cursors)?;
+                }
             }
             let host = self.node_ref(node);
             let held = host.running.as_ref().and_then(|it| it.multi().replica_holdings(group));
