@@ -2,9 +2,11 @@
 
 use std::fmt::Display;
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ::engine::{Engine, EngineStatus, RoutingTable};
 use raft_core::{RawTiming, Timing};
@@ -23,6 +25,8 @@ pub(crate) const NODES: usize = 3;
 const NETWORK_THREADS: usize = 2;
 /// How long anything beside the load may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long nodes may still put files into a folder that is being removed.
+const PUTTING_IN: Duration = Duration::from_secs(5);
 /// Ten times the default: a machine that is busy elsewhere for a moment costs no election, which
 /// would not be the load's. Nothing in the way of an operation depends on it.
 const ELECTION_TICKS_MIN: u64 = 100;
@@ -157,8 +161,19 @@ impl Drop for Folder {
 }
 
 fn remove(folder: &Path) {
-    if let Err(error) = fs::remove_dir_all(folder) {
-        eprintln!("multiraft: cannot remove {}: {error}", folder.display());
+    let until = Instant::now() + PUTTING_IN;
+    while let Err(error) = fs::remove_dir_all(folder) {
+        let kind = error.kind();
+        // Whoever stops at a signal and whoever fails of that may both be here.
+        if kind == io::ErrorKind::NotFound {
+            return;
+        }
+        // A node that is being started puts files in meanwhile.
+        if kind == io::ErrorKind::DirectoryNotEmpty && Instant::now() < until {
+            thread::yield_now();
+            continue;
+        }
+        return eprintln!("multiraft: cannot remove {}: {error}", folder.display());
     }
 }
 
