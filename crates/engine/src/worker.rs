@@ -45,6 +45,10 @@ pub(crate) struct Worker {
     pub(crate) alarm: Arc<Alarm>,
 }
 
+/// After so many turns that write nothing nobody writes any more, whatever the last commit carried:
+/// reads alone gain nothing from waiting for each other.
+const READS_ALONE_TURNS: u32 = 16;
+
 impl Worker {
     /// Founds `foundings` as soon as their members have agreed, and serves until it is told to stop
     /// or the engine fails.
@@ -53,9 +57,10 @@ impl Worker {
         let first = self.node.turn(foundings.into_iter().map(Input::AddGroup));
         self.carry_out(first);
         let mut tick = Tick(0);
+        let mut turns_without_write = 0_u32;
         while !self.alarm.is_failed() && !inbox.must_stop() {
             inbox.wait(self.clock.moment(tick.after(1)));
-            if self.gauge.is_crowded() {
+            if turns_without_write < READS_ALONE_TURNS && self.gauge.is_crowded() {
                 // Connections that have more for this turn bring it.
                 thread::yield_now();
             }
@@ -73,6 +78,8 @@ impl Worker {
                 inbox.set_disk_room(room);
             }
             let turn = self.node.turn(&mut inbox);
+            turns_without_write =
+                if turn.write.is_some() { 0 } else { turns_without_write.saturating_add(1) };
             self.carry_out(turn);
             for caller in inbox.take_status_calls() {
                 // Whoever asked may have gone away.
