@@ -52,6 +52,7 @@
 //!   are still needed. `pages`: which checkpoint pages are.
 //! - `reader`: [`Reader`]. `shared`, `cache`: what it has in common with the store.
 //! - `open`, `folder`, `database`, `meta`, `replay`: opening. `options`, `error`: limits and mistakes.
+//! - `log_file`: the file, with zeros written ahead of redb.
 //! - `space`: whether there is room on the disk, and the reserve. `room`: where that is asked.
 //!   `need`: how much a commit may take.
 //! - `sim_disk` (feature `sim-disk`): a disk in memory that loses power on demand.
@@ -64,6 +65,7 @@ mod database;
 mod error;
 mod folder;
 mod ledger;
+mod log_file;
 mod meta;
 mod moving;
 mod need;

@@ -13,6 +13,7 @@ use types::{BootId, StoreId};
 use crate::database::Database;
 use crate::error::OpenError;
 use crate::folder::{Folder, create_file};
+use crate::log_file::LogFile;
 use crate::meta::{FORMAT, Meta, MetaError};
 use crate::need::used_bytes_max;
 use crate::options::{Identity, StoreOptions};
@@ -56,7 +57,7 @@ impl Store {
         let log = folder.open_log()?;
         let own = log.try_clone().map_err(|source| opener.unreadable("open", source))?;
         let room = FolderRoom::new(folder.path(), Some(own));
-        let backend = file_backend(&opener.path, log)?;
+        let backend = LogFile::new(log).map_err(|error| database_error(&opener.path, error))?;
         let space = opener.space(Some(Arc::new(room)))?;
         opener.open(backend, space, Some(folder))
     }
