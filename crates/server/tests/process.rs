@@ -165,6 +165,17 @@ fn checked(more: &[&str], file: &str) -> (Option<i32>, String) {
 }
 
 #[test]
+fn the_example_that_is_printed_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("node.toml");
+    let example = run(&["config", "example"]);
+    assert_eq!(example.status.code(), Some(0));
+    std::fs::write(&file, example.stdout).unwrap();
+    let (code, said) = checked(&["--file-only"], file.to_str().unwrap());
+    assert!(code == Some(0) && said.contains("nodes[2].id = 3"), "{said}");
+}
+
+#[test]
 fn a_file_is_checked_with_its_machine() {
     let folder = tempfile::tempdir().unwrap();
     let port = demo_port() + 3;

@@ -77,7 +77,7 @@ pub struct DemoArgs {
 #[derive(Clone, Debug, Args)]
 #[command(
     after_help = "The file says who the node is, where it listens and keeps its data, and who the \
-                  others are; crates/server/node.example.toml shows every field."
+                  others are; `multiraft config example` prints one with every field explained."
 )]
 pub struct ServeArgs {
     /// The node's configuration.
@@ -134,6 +134,12 @@ pub enum ConfigCommand {
         #[arg(long)]
         file_only: bool,
     },
+    /// Print an example: every field with its unit, default and range, and what breaks if it is too
+    /// small or too large.
+    ///
+    /// `multiraft config example > node.toml` is a good beginning. It is of a cluster of three nodes
+    /// on this machine.
+    Example,
 }
 
 /// `multiraft status`

@@ -1,5 +1,6 @@
-//! `multiraft config check`: whether a node would start with a file on this machine.
+//! `multiraft config`: whether a node would start with a file on this machine, and what one looks like.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,10 +12,24 @@ use crate::config::raw::RawConfig;
 use crate::config::{Config, ConfigError, Problem};
 use crate::node::Settings;
 
+/// A file with every field, explained.
+const EXAMPLE: &str = include_str!("../../node.example.toml");
+
 /// `multiraft config`
 pub fn run(args: &ConfigArgs) -> ExitCode {
-    let ConfigCommand::Check { file, file_only } = &args.command;
-    match check(file, *file_only) {
+    match &args.command {
+        ConfigCommand::Check { file, file_only } => tell(file, *file_only),
+        ConfigCommand::Example => {
+            // Whoever reads only the beginning has what he wants.
+            let _ = std::io::stdout().write_all(EXAMPLE.as_bytes());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Looks at a file, and says what was found.
+fn tell(file: &Path, file_only: bool) -> ExitCode {
+    match check(file, file_only) {
         Ok(Checked { values, unknown }) => {
             println!("{}: ok", file.display());
             unknown.iter().for_each(|what| println!("not looked at: {what}"));
@@ -112,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_example_is_right() {
-        let values = checked(include_str!("../../node.example.toml")).unwrap();
+        let values = checked(EXAMPLE).unwrap();
         assert!(values.contains("nodes[2].redis_addr = \"127.0.0.1:7003\""), "{values}");
     }
 

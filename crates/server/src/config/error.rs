@@ -22,7 +22,7 @@ pub struct ConfigError {
 #[derive(Debug, Error)]
 pub enum Problem {
     /// The file cannot be read.
-    #[error("cannot read the configuration: {0}")]
+    #[error("cannot read the configuration: {}{}", .0, advice(.0))]
     Read(#[source] io::Error),
     /// It is no TOML, or has a field that does not exist, is missing or is of another type. The
     /// text shows line and column, and the name that was meant.
@@ -38,6 +38,15 @@ pub enum Problem {
         /// What may stand there.
         allowed: String,
     },
+}
+
+/// What helps whoever has no file yet.
+fn advice(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::NotFound {
+        "; `multiraft config example` prints one to begin with"
+    } else {
+        ""
+    }
 }
 
 impl Problem {

@@ -274,6 +274,10 @@ fn unknown_and_missing_fields_are_shown_in_their_line() {
         missing.starts_with("/nowhere/node.toml: cannot read the configuration: "),
         "{missing}"
     );
+    let advice = "; `multiraft config example` prints one to begin with";
+    assert!(missing.ends_with(advice), "{missing}");
+    let folder = Config::load(Path::new("/")).unwrap_err().to_string();
+    assert!(!folder.ends_with(advice), "{folder}");
 }
 
 #[test]
