@@ -6,7 +6,8 @@
 //! - a group that took an input since the last ready is in `dirty`, once;
 //! - a group that is not dirty stands in the calendar no later than its next call; what it says
 //!   elsewhere in the calendar is void;
-//! - `uncommitted_bytes` is the sum of what the slots last said;
+//! - `uncommitted_bytes` is the sum of what the slots last said, and `holding_back` counts those that
+//!   said so;
 //! - a group that takes an input knows the time and the node's fitness; a group that leads is in
 //!   `led`, or dirty.
 
@@ -65,6 +66,8 @@ pub(crate) struct Hosted {
     armed: Option<Tick>,
     is_dirty: bool,
     uncommitted_bytes: usize,
+    /// Whether it held entries back when it was asked last what it wants done.
+    held_back: bool,
 }
 
 impl Hosted {
@@ -76,6 +79,13 @@ impl Hosted {
     /// The node of the leader, if one is known.
     pub(crate) fn leader_node(&self) -> Option<NodeId> {
         self.node.leader().and_then(|leader| self.node_of(leader))
+    }
+
+    /// Whether entries that may be applied are not delivered yet: there is no room for them until
+    /// some of those before them are applied, or they are being fetched.
+    pub(crate) fn holds_back(&self) -> bool {
+        let node = &self.node;
+        node.delivered_index() < node.commit_index().min(node.persisted_index())
     }
 
     /// When it wants to be called next.
@@ -127,6 +137,8 @@ pub(crate) struct Groups {
     now: Tick,
     fitness: Fitness,
     uncommitted_bytes: usize,
+    /// How many groups hold entries back.
+    holding_back: usize,
 }
 
 impl Groups {
@@ -167,6 +179,12 @@ impl Groups {
         self.uncommitted_bytes
     }
 
+    /// Whether any group held entries back when it was asked last what it wants done. One that has
+    /// halted delivers nothing any more.
+    pub(crate) const fn any_holds_back(&self) -> bool {
+        self.holding_back > 0
+    }
+
     pub(crate) fn find(&self, group: GroupId) -> Option<Slot> {
         self.by_id.get(&group).copied()
     }
@@ -204,6 +222,7 @@ impl Groups {
             armed: None,
             is_dirty: true,
             uncommitted_bytes: 0,
+            held_back: false,
         });
         self.dirty.push(slot);
     }
@@ -313,6 +332,10 @@ impl Groups {
         self.uncommitted_bytes -= hosted.uncommitted_bytes;
         self.uncommitted_bytes += uncommitted_bytes;
         hosted.uncommitted_bytes = uncommitted_bytes;
+        let holds_back = hosted.holds_back() && hosted.node.halted().is_none();
+        self.holding_back -= usize::from(hosted.held_back);
+        self.holding_back += usize::from(holds_back);
+        hosted.held_back = holds_back;
         let told = ToldLeader {
             leader: hosted.node.leader(),
             term: hosted.node.term(),

@@ -368,10 +368,10 @@ impl MultiRaft {
     /// The group is not hosted here.
     pub fn advance_applied(&mut self, group: GroupId, index: LogIndex) -> Result<(), UnknownGroup> {
         let slot = self.slot(group)?;
-        let node = &mut self.groups.touch_quietly(slot).node;
-        node.applied(index);
+        let hosted = self.groups.touch_quietly(slot);
+        hosted.node.applied(index);
         // All that can follow is a delivery that waited for room.
-        if node.delivered_index() < node.commit_index().min(node.persisted_index()) {
+        if hosted.holds_back() {
             self.groups.touch(slot);
         }
         Ok(())

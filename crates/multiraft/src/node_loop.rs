@@ -131,6 +131,14 @@ impl<R> NodeLoop<R> {
         self.reads.len() + self.reads_applying
     }
 
+    /// Whether somebody waits, as of the last turn, until more is applied: a reader, or entries that
+    /// are held back until there is room for them. As long as nobody does, an [`Input::Applied`] may
+    /// wait for whatever else brings the next turn. Costs two loads.
+    #[must_use]
+    pub const fn awaits_applied(&self) -> bool {
+        self.reads_applying > 0 || self.multi.groups.any_holds_back()
+    }
+
     /// Takes inputs until there are no more or the turn is full, and says what follows from them.
     /// What it does not take stays in the iterator: pass one that the inbox survives, such as
     /// `receiver.try_iter()`.

@@ -68,7 +68,8 @@ pub enum Input<R> {
     },
     /// The oldest write under way is durable.
     Persisted(BatchTicket),
-    /// A state machine has applied everything up to `index`.
+    /// A state machine has applied everything up to `index`. In a hurry only if
+    /// [`crate::NodeLoop::awaits_applied`].
     Applied {
         /// The group.
         group: GroupId,

@@ -133,6 +133,52 @@ fn a_read_is_answered_once_what_it_must_see_is_applied() {
 }
 
 #[test]
+fn what_is_applied_is_awaited_by_readers_only_and_by_entries_without_room() {
+    let limits = Limits { apply_bytes_max: 1, ..Limits::default() };
+    let settings = NodeSettings { limits, ..NodeSettings::default() };
+    let mut loops = Loops::started(3, settings, LoopLimits::default());
+    let awaits_applied = |loops: &mut Loops| loops.node(1).node.awaits_applied();
+    loops.node(1).holds_applies = true;
+    let first = loops.propose(1, 0, b"first");
+    loops.settle();
+    assert!(matches!(loops.outcome(1, first), Some(Outcome::Applied(..))));
+    assert!(!awaits_applied(&mut loops), "its proposer is told by whoever applies it");
+    let (second, other) = (loops.propose(1, 0, b"second"), loops.propose(1, 48, b"other"));
+    loops.settle();
+    assert!(awaits_applied(&mut loops), "no room for the second");
+    assert!(matches!(loops.outcome(1, other), Some(Outcome::Applied(..))));
+    assert_eq!(loops.outcome(1, second), None);
+    loops.node(1).release_applies();
+    loops.settle();
+    assert!(matches!(loops.outcome(1, second), Some(Outcome::Applied(..))));
+    assert!(!awaits_applied(&mut loops), "nothing is held back any more");
+    let read = loops.read(1, 0);
+    loops.settle();
+    assert!(loops.outcome(1, read).is_none() && awaits_applied(&mut loops));
+    loops.node(1).release_applies();
+    loops.settle();
+    assert!(loops.outcome(1, read).is_some() && !awaits_applied(&mut loops));
+}
+
+#[test]
+fn nothing_is_awaited_of_the_state_machine_of_a_group_that_halted() {
+    let limits = Limits { apply_bytes_max: 1, ..Limits::default() };
+    let settings = NodeSettings { limits, ..NodeSettings::default() };
+    let mut loops = Loops::started(3, settings, LoopLimits::default());
+    loops.node(1).holds_applies = true;
+    for _ in 0..2 {
+        loops.propose(1, 0, b"x");
+    }
+    loops.settle();
+    assert!(loops.node(1).node.awaits_applied());
+    let (group, purpose) = (GroupId(1), FetchFor::Apply);
+    let result = Err(FetchError::Damaged);
+    loops.node(1).inbox.push_back(Input::Fetched { group, purpose, result });
+    loops.settle();
+    assert!(!loops.node(1).node.awaits_applied(), "it will deliver nothing any more");
+}
+
+#[test]
 fn what_is_in_flight_is_bounded_until_it_is_applied() {
     let limits = LoopLimits { in_flight_bytes_max: 1_000, ..LoopLimits::default() };
     let mut loops = Loops::started(1, NodeSettings::default(), limits);
