@@ -14,7 +14,7 @@ use types::{GroupId, LogIndex};
 
 use crate::call::{Applied, Reply};
 use crate::failure::{Alarm, Failure};
-use crate::messages::{ApplyJob, Fact};
+use crate::messages::{AppliedFact, ApplyJob};
 use crate::queue::{Receiver, Sender};
 use crate::state_machine::{ApplyEntries, Group};
 use crate::threads::panic_text;
@@ -24,7 +24,7 @@ pub(crate) struct ApplyWorker<G> {
     pub(crate) groups: HashMap<GroupId, G>,
     pub(crate) jobs: Receiver<ApplyJob>,
     /// By worker.
-    pub(crate) facts: Vec<Sender<Fact>>,
+    pub(crate) applied: Vec<Sender<AppliedFact>>,
     pub(crate) alarm: Arc<Alarm>,
 }
 
@@ -42,7 +42,7 @@ impl<G: Group> ApplyWorker<G> {
             }
             if !applied.is_empty() {
                 // A worker that has ended does not want to know.
-                let _ = self.facts[worker].send(Fact::Applied(applied));
+                let _ = self.applied[worker].send(AppliedFact(applied));
             }
             for (group, role) in roles {
                 let Some(state) = self.groups.get_mut(&group) else { continue };

@@ -5,7 +5,13 @@
 //! thread ever blocks on a worker: facts are not bounded here but by what the worker has under way,
 //! messages by bytes and calls by number, both at the door.
 //!
-//! Invariant: an input is taken once, and what a turn leaves is there for the next.
+//! What the state machines have applied is a fact that mostly nobody waits for: whoever proposed it is
+//! told by the thread that applies it. It comes in a lane of its own, and wakes the worker only while
+//! somebody waits there for the state machine; otherwise it is taken by the next turn, whatever brings
+//! that, and by that of the next tick at the latest.
+//!
+//! Invariants: an input is taken once, and what a turn leaves is there for the next; a worker that
+//! awaits the state machine does not sleep while there is something from it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,13 +22,14 @@ use tokio::sync::oneshot;
 use types::{GroupId, LogIndex, Tick};
 
 use crate::call::Reply;
-use crate::messages::{Fact, FetchedEntries, Inbound, Request};
+use crate::messages::{AppliedFact, Fact, FetchedEntries, Inbound, Request};
 use crate::queue::{Bell, Receiver, Sender, queue_on};
 
 /// The ends of a worker's queues that others hold.
 #[derive(Clone, Debug)]
 pub(crate) struct WorkerDoor {
     pub(crate) facts: Sender<Fact>,
+    pub(crate) applied: Sender<AppliedFact>,
     pub(crate) inbound: Sender<Inbound>,
     pub(crate) requests: Sender<Request>,
 }
@@ -31,6 +38,7 @@ pub(crate) struct WorkerDoor {
 #[derive(Debug)]
 pub(crate) struct Queues {
     facts: Receiver<Fact>,
+    applied: Receiver<AppliedFact>,
     inbound: Receiver<Inbound>,
     requests: Receiver<Request>,
     bell: Arc<Bell>,
@@ -55,10 +63,16 @@ pub(crate) struct Inbox {
 pub(crate) fn queues(calls_max: usize) -> (WorkerDoor, Queues) {
     let bell = Arc::<Bell>::default();
     let (fact_sender, facts) = queue_on(Arc::clone(&bell), usize::MAX);
+    let (applied_sender, applied) = queue_on(Arc::clone(&bell), usize::MAX);
     let (inbound_sender, inbound) = queue_on(Arc::clone(&bell), usize::MAX);
     let (request_sender, requests) = queue_on(Arc::clone(&bell), calls_max);
-    let door = WorkerDoor { facts: fact_sender, inbound: inbound_sender, requests: request_sender };
-    (door, Queues { facts, inbound, requests, bell })
+    let door = WorkerDoor {
+        facts: fact_sender,
+        applied: applied_sender,
+        inbound: inbound_sender,
+        requests: request_sender,
+    };
+    (door, Queues { facts, applied, inbound, requests, bell })
 }
 
 impl Inbox {
@@ -90,19 +104,23 @@ impl Inbox {
         self.tick = Some(now);
     }
 
-    /// Waits until there is something for a turn, or `deadline` has come.
-    pub(crate) fn wait(&self, deadline: Option<Instant>) {
+    /// Waits until there is something for a turn, or `deadline` has come. What the state machines have
+    /// applied is worth a turn only if it is awaited.
+    pub(crate) fn wait(&mut self, awaits_applied: bool, deadline: Option<Instant>) {
+        // Before it looks: what comes from now on rings.
+        self.queues.applied.set_awaited(awaits_applied);
         // Whether it was the deadline is seen by the clock. What rang may have been taken already.
         while !self.has_more() && deadline.is_none_or(|deadline| Instant::now() < deadline) {
             self.queues.bell.wait(deadline);
         }
     }
 
-    /// Whether there is anything, in a queue or left of what was taken from one.
+    /// Whether there is anything worth a turn, in a queue or left of what was taken from one.
     fn has_more(&self) -> bool {
-        let Queues { facts, inbound, requests, .. } = &self.queues;
+        let Queues { facts, applied, inbound, requests, .. } = &self.queues;
         let waits = facts.has_more() || inbound.has_more() || requests.has_more();
-        waits || self.applied.len() > 0 || self.fetched.len() > 0
+        let has_applied = self.applied.len() > 0 || applied.has_more();
+        waits || self.fetched.len() > 0 || applied.is_awaited() && has_applied
     }
 
     /// Whether the worker is to end.
@@ -130,10 +148,13 @@ impl Inbox {
             if let Some(FetchedEntries { group, purpose, result }) = self.fetched.next() {
                 return Some(Input::Fetched { group, purpose, result });
             }
+            if let Some(AppliedFact(applied)) = self.queues.applied.try_recv() {
+                self.applied = applied.into_iter();
+                continue;
+            }
             match self.queues.facts.try_recv()? {
                 Fact::Persisted(ticket) => return Some(Input::Persisted(ticket)),
                 Fact::PeerStore(node, store) => return Some(Input::PeerStore { node, store }),
-                Fact::Applied(applied) => self.applied = applied.into_iter(),
                 Fact::Fetched(fetched) => self.fetched = fetched.into_iter(),
                 Fact::Statuses(caller) => self.statuses.push(caller),
                 Fact::Wake => {}
@@ -195,6 +216,7 @@ impl Iterator for Inbox {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use multiraft::BatchTicket;
     use types::{NodeId, VShardId};
@@ -234,8 +256,8 @@ mod tests {
         door.inbound.send(heartbeats(&permit)).unwrap();
         drop(permit);
         let applied = vec![(GroupId(1), LogIndex(4)), (GroupId(2), LogIndex(5))];
-        door.facts.send(Fact::Applied(applied)).unwrap();
         door.facts.send(Fact::Persisted(BatchTicket(3))).unwrap();
+        door.applied.send(AppliedFact(applied)).unwrap();
         inbox.set_tick(Tick(9));
         let first: Vec<String> = inbox.by_ref().take(2).map(|input| text(&input)).collect();
         assert_eq!(first, ["tick 9", "applied 1:4"]);
@@ -271,11 +293,47 @@ mod tests {
         ];
         for send in sends {
             send();
-            inbox.wait(None);
+            inbox.wait(false, None);
             assert!(inbox.by_ref().count() <= 1);
         }
         // And by the deadline, with nothing in any of them.
-        inbox.wait(Some(Instant::now()));
+        inbox.wait(false, Some(Instant::now()));
         assert_eq!(inbox.by_ref().count(), 0);
+    }
+
+    #[test]
+    fn what_is_applied_is_worth_a_turn_only_if_it_is_awaited() {
+        let (door, queues) = queues(1);
+        let mut inbox = Inbox::new(queues);
+        let applied = |index| AppliedFact(vec![(GroupId(1), LogIndex(index)); 2]);
+        let now = || Some(Instant::now());
+        let has_come = |inbox: &mut Inbox, is_awaited| {
+            let patience = Instant::now() + Duration::from_secs(30);
+            inbox.wait(is_awaited, Some(patience));
+            Instant::now() < patience
+        };
+        inbox.wait(false, now());
+        door.applied.send(applied(1)).unwrap();
+        inbox.wait(false, now());
+        assert!(!inbox.has_more(), "the worker sleeps on");
+        // It has come already when somebody begins to wait for it.
+        assert!(has_come(&mut inbox, true));
+        assert_eq!(inbox.by_ref().map(|input| text(&input)).next(), Some("applied 1:1".into()));
+        inbox.wait(false, now());
+        assert!(!inbox.has_more(), "what is left of it is no more urgent");
+        assert!(has_come(&mut inbox, true));
+        assert_eq!(inbox.by_ref().count(), 1);
+        // It comes while somebody waits for it.
+        inbox.wait(true, now());
+        door.applied.send(applied(2)).unwrap();
+        assert!(has_come(&mut inbox, true));
+        assert_eq!(inbox.by_ref().count(), 2);
+        // Whatever else brings a turn takes it along, and first.
+        inbox.wait(false, now());
+        door.applied.send(applied(3)).unwrap();
+        door.facts.send(Fact::Persisted(BatchTicket(4))).unwrap();
+        assert!(has_come(&mut inbox, false));
+        let taken: Vec<String> = inbox.by_ref().map(|input| text(&input)).collect();
+        assert_eq!(taken, ["applied 1:3", "applied 1:3", "persisted 4"]);
     }
 }

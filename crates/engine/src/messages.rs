@@ -19,8 +19,6 @@ use crate::peers::Incarnation;
 pub(crate) enum Fact {
     /// The oldest write under way is durable.
     Persisted(BatchTicket),
-    /// State machines have applied everything up to these.
-    Applied(Vec<(GroupId, LogIndex)>),
     /// What was read from the log.
     Fetched(Vec<FetchedEntries>),
     /// A peer's store is known, durably.
@@ -32,6 +30,11 @@ pub(crate) enum Fact {
     /// End.
     Stop,
 }
+
+/// To a worker, from an apply worker: state machines have applied everything up to these. A fact too,
+/// but it wakes the worker only if somebody there waits for one.
+#[derive(Debug)]
+pub(crate) struct AppliedFact(pub(crate) Vec<(GroupId, LogIndex)>);
 
 /// To a worker, from callers: refused at the door if there are too many.
 #[derive(Debug)]

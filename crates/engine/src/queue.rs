@@ -6,8 +6,8 @@
 //!
 //! Invariants: items of one queue are received in the order in which they were sent, each once;
 //! after an item was sent, and its knock dropped if it was sent quietly, its receiver does not sleep
-//! before it has looked; what a receiver that is gone leaves behind is dropped, and what is sent to it
-//! comes back.
+//! before it has looked, unless it has said that it does not wait for the queue; what a receiver that
+//! is gone leaves behind is dropped, and what is sent to it comes back.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -59,6 +59,8 @@ struct Queue<T> {
 struct Lane<T> {
     items: VecDeque<T>,
     is_open: bool,
+    /// As the receiver said last.
+    is_awaited: bool,
 }
 
 /// The end of a queue that fills it. Clones fill the same.
@@ -71,6 +73,8 @@ pub(crate) struct Receiver<T> {
     queue: Arc<Queue<T>>,
     /// What was taken and not yet given out; its memory and the lane's change places.
     taken: VecDeque<T>,
+    /// What it said last of whether it waits for the queue.
+    is_awaited: bool,
 }
 
 /// Wakes the receiver when it is dropped, unless he has taken everything by then.
@@ -96,13 +100,15 @@ pub(crate) fn queue<T>() -> (Sender<T>, Receiver<T>) {
 /// A queue that rings `bell` when it gets something, and in which at most `items_max` items wait to
 /// be taken.
 pub(crate) fn queue_on<T>(bell: Arc<Bell>, items_max: usize) -> (Sender<T>, Receiver<T>) {
-    let lane = Mutex::new(Lane { items: VecDeque::new(), is_open: true });
-    let queue = Arc::new(Queue { lane, is_filled: AtomicBool::new(false), items_max, bell });
-    (Sender { queue: Arc::clone(&queue) }, Receiver { queue, taken: VecDeque::new() })
+    let lane = Lane { items: VecDeque::new(), is_open: true, is_awaited: true };
+    let is_filled = AtomicBool::new(false);
+    let queue = Arc::new(Queue { lane: Mutex::new(lane), is_filled, items_max, bell });
+    let receiver = Receiver { queue: Arc::clone(&queue), taken: VecDeque::new(), is_awaited: true };
+    (Sender { queue }, receiver)
 }
 
 impl<T> Sender<T> {
-    /// Queues an item, and wakes the receiver if he sleeps. Never blocks.
+    /// Queues an item, and wakes the receiver if he sleeps and waits for the queue. Never blocks.
     ///
     /// # Errors
     /// See [`Unsent`]; a queue without a bound is never full.
@@ -116,7 +122,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// As [`Self::send`].
     pub(crate) fn send_quietly(&self, item: T) -> Result<Option<Knock<T>>, Unsent<T>> {
-        let was_empty = {
+        let is_to_wake = {
             let mut lane = self.queue.lane.lock();
             if !lane.is_open {
                 return Err(Unsent::Ended(item));
@@ -125,10 +131,11 @@ impl<T> Sender<T> {
                 return Err(Unsent::Full(item));
             }
             lane.items.push_back(item);
-            !self.queue.is_filled.swap(true, Ordering::Release)
+            !self.queue.is_filled.swap(true, Ordering::Release) && lane.is_awaited
         };
-        // Otherwise there is a knock, or was one, and he has not looked since.
-        Ok(was_empty.then(|| Knock { queue: Arc::clone(&self.queue) }))
+        // Otherwise there is a knock, or was one, and he has not looked since; or he did not wait for
+        // the queue when it was filled, and looks before he sleeps if he has waited for it since.
+        Ok(is_to_wake.then(|| Knock { queue: Arc::clone(&self.queue) }))
     }
 }
 
@@ -177,6 +184,21 @@ impl<T> Receiver<T> {
     /// however fast others send.
     pub(crate) fn recv_taken(&mut self) -> Option<T> {
         self.taken.pop_front()
+    }
+
+    /// Says whether the receiver waits for what comes into the queue; it does at first. As long as it
+    /// does not, nothing that comes wakes it. Whoever begins to wait looks at the queue before he
+    /// sleeps: under its lock an item comes either before this, and is seen, or after it, and wakes.
+    pub(crate) fn set_awaited(&mut self, is_awaited: bool) {
+        if self.is_awaited != is_awaited {
+            self.is_awaited = is_awaited;
+            self.queue.lane.lock().is_awaited = is_awaited;
+        }
+    }
+
+    /// Whether the receiver waits for the queue, as it said last.
+    pub(crate) const fn is_awaited(&self) -> bool {
+        self.is_awaited
     }
 
     /// Whether there is anything.
@@ -309,6 +331,25 @@ mod tests {
         assert_eq!(receiver.try_recv(), Some(4));
         drop(knock);
         assert!(!is_rung(), "he has looked already");
+    }
+
+    #[test]
+    fn what_nobody_waits_for_wakes_nobody_and_is_there_for_whoever_begins_to_wait() {
+        let bell = Arc::<Bell>::default();
+        let is_rung = || *bell.is_rung.lock();
+        let (sender, mut receiver) = queue_on(Arc::clone(&bell), usize::MAX);
+        receiver.set_awaited(false);
+        sender.send(1).unwrap();
+        assert!(sender.send_quietly(2).unwrap().is_none());
+        assert!(!is_rung());
+        receiver.set_awaited(true);
+        sender.send(3).unwrap();
+        assert!(receiver.has_more(), "that is seen before he sleeps, and need not ring");
+        assert!(!is_rung());
+        let taken: Vec<i32> = std::iter::from_fn(|| receiver.try_recv()).collect();
+        assert_eq!(taken, [1, 2, 3]);
+        sender.send(4).unwrap();
+        assert!(is_rung());
     }
 
     #[test]

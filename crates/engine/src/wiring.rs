@@ -241,8 +241,8 @@ fn spawn_others<G: Group>(
         shares[thread_of(group, ends.appliers.len())].insert(group, state);
     }
     for (number, (groups, jobs)) in shares.into_iter().zip(ends.appliers).enumerate() {
-        let (facts, alarm) = (facts.to_vec(), inner.alarm.clone());
-        let worker = ApplyWorker { groups, jobs, facts, alarm };
+        let applied = inner.workers.iter().map(|worker| worker.applied.clone()).collect();
+        let worker = ApplyWorker { groups, jobs, applied, alarm: inner.alarm.clone() };
         spawn(format!("mr-apply-{number}"), Box::new(move || worker.run()))?;
     }
     let reader = LogReader {

@@ -59,7 +59,7 @@ impl Worker {
         let mut tick = Tick(0);
         let mut turns_without_write = 0_u32;
         while !self.alarm.is_failed() && !inbox.must_stop() {
-            inbox.wait(self.clock.moment(tick.after(1)));
+            inbox.wait(self.node.awaits_applied(), self.clock.moment(tick.after(1)));
             if turns_without_write < READS_ALONE_TURNS && self.gauge.is_crowded() {
                 // Connections that have more for this turn bring it.
                 thread::yield_now();

@@ -1,5 +1,7 @@
 //! What a cluster does all day.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use engine::{EngineLimits, ProposeError, RawEngineLimits, ReadError};
 use raft_core::Role;
@@ -246,6 +248,34 @@ async fn a_read_sees_every_write_that_was_acknowledged_before_it() {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_waits_for_the_state_machine_does_not_wait_for_a_tick() {
+    const ROUNDS: u32 = 40;
+    let tick = Duration::from_millis(200);
+    let mut cluster = Cluster { tick, ..Cluster::idle(1, 1) };
+    cluster.run(NodeId(1)).unwrap();
+    let mut last = cluster.write(GROUP, b"first").await.index;
+    let (node, vshard) = (cluster.node(NodeId(1)), cluster.vshard_of(GROUP));
+    let began = Instant::now();
+    for _ in 0..ROUNDS {
+        node.journal.hold();
+        let engine = node.engine().clone();
+        let write = tokio::spawn(async move { engine.propose(vshard, Bytes::new()).await });
+        let commit = async { while node.engine().group_statuses().await[0].commit == last {} };
+        soon("a commit", commit).await;
+        let engine = node.engine().clone();
+        let read = tokio::spawn(async move { engine.read(vshard).await });
+        until("the read", || node.engine().status().reads == 1).await;
+        // The worker has seen the read by then, and waits for the state machine.
+        assert!(node.engine().group_statuses().await[0].applied <= last);
+        node.journal.release();
+        last = soon("the read", read).await.unwrap().unwrap().index;
+        assert_eq!(soon("the write", write).await.unwrap().unwrap().index, last);
+    }
+    let took = began.elapsed();
+    assert!(took < ROUNDS * tick / 2, "{ROUNDS} reads took {took:?} with ticks of {tick:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

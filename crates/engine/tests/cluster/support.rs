@@ -24,6 +24,9 @@ use types::{ClusterId, GroupId, LogIndex, NodeId, VShardId};
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A tick of the nodes, unless a test wants another.
+const TICK: Duration = Duration::from_millis(20);
+
 /// Vshards of every test's table: one per group is enough, a few more show the mapping.
 pub(crate) const VSHARDS: u32 = 64;
 
@@ -197,6 +200,7 @@ pub(crate) struct Cluster {
     pub(crate) hub: InProcess,
     pub(crate) table: RoutingTable,
     pub(crate) limits: EngineLimits,
+    pub(crate) tick: Duration,
     pub(crate) nodes: Vec<Node>,
 }
 
@@ -222,7 +226,7 @@ pub(crate) fn builder(id: NodeId, table: &RoutingTable) -> EngineBuilder {
         .cluster(cluster_id())
         .node(id)
         .routing(table.clone())
-        .tick(Duration::from_millis(20))
+        .tick(TICK)
         .timing(Timing::new(timing).unwrap())
         .workers(2)
 }
@@ -247,6 +251,7 @@ impl Cluster {
             hub: InProcess::new(&Handle::current()),
             table: table(nodes, groups),
             limits: EngineLimits::default(),
+            tick: TICK,
             nodes: (1..=nodes).map(NodeId).map(node).collect(),
         }
     }
@@ -267,13 +272,14 @@ impl Cluster {
     /// Starts a node that does not run, on its disk, with that journal.
     pub(crate) fn run_with(&mut self, id: NodeId, journal: Journal) -> Result<(), StartError> {
         let hub = self.hub.clone();
-        let (table, limits) = (self.table.clone(), self.limits);
+        let (table, limits, tick) = (self.table.clone(), self.limits, self.tick);
         let node = self.node_mut(id);
         node.journal = journal;
         let (store, restored) = open(&node.disk, id);
         let engine = builder(id, &table)
             .store(store, restored)
             .limits(limits)
+            .tick(tick)
             .link(move |request| {
                 let link = hub.join(request.hello, request.peers, request.limits, request.events);
                 Ok(Arc::new(link?))
