@@ -29,7 +29,7 @@ use crate::messages::{Fact, LogJob};
 use crate::peer_rooms::RoomTeller;
 use crate::peers::Incarnation;
 use crate::planted::Planted;
-use crate::queue::{Receiver, Sender};
+use crate::queue::{Knock, Receiver, Sender};
 use crate::room_watch::Refused;
 
 /// What the log writer owns.
@@ -174,7 +174,7 @@ impl LogWriter {
         writes.begin();
         while !writes.under_way().is_empty() {
             if self.planted.persisted_before_commit() {
-                self.report(writes.receipts());
+                drop(report(&self.facts, writes.receipts()));
             }
             self.disk.begin();
             let began = Instant::now();
@@ -186,7 +186,7 @@ impl LogWriter {
             self.disk.end();
             self.gauge.committed(writes.under_way(), began);
             if !self.planted.persisted_before_commit() {
-                self.report(writes.receipts());
+                drop(report(&self.facts, writes.receipts()));
             }
             self.gauge.written(writes.written().map(|receipt| receipt.bytes).sum());
             writes.begin();
@@ -207,14 +207,6 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Tells the workers that what these are for is durable.
-    fn report(&self, receipts: &[Receipt]) {
-        for Receipt { worker, ticket, .. } in receipts {
-            // A worker that has ended does not want to know.
-            let _ = self.facts[*worker].send(Fact::Persisted(*ticket));
-        }
-    }
-
     /// What still waits for room is given up: nobody was told that it was written, and the workers,
     /// which have ended, have told whoever waited for it that its outcome is unknown.
     fn end(&self, filling: &Filling) {
@@ -225,9 +217,48 @@ impl LogWriter {
     }
 }
 
+/// Tells the workers that what these are for is durable. They are woken when what this returns is
+/// dropped: one who has handed over several batches has one turn for all of them.
+#[must_use]
+fn report(workers: &[Sender<Fact>], receipts: &[Receipt]) -> Vec<Knock<Fact>> {
+    let sent = receipts.iter().map(|Receipt { worker, ticket, .. }| {
+        workers[*worker].send_quietly(Fact::Persisted(*ticket))
+    });
+    // A worker that has ended does not want to know.
+    sent.filter_map(Result::ok).flatten().collect()
+}
+
 /// How often the log writer lets others run before a commit, as long as they bring something. Under a
 /// steady load that is where it stops.
 const GATHERINGS_MAX: u32 = 4;
 
 /// How long what found no room waits at first; doubled each time.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::queue;
+
+    #[test]
+    fn a_worker_is_woken_once_for_all_that_a_commit_made_durable() {
+        let (workers, mut ends): (Vec<_>, Vec<_>) = (0..3).map(|_| queue()).unzip();
+        drop(ends.pop());
+        let handed_over = [(1, 5), (0, 3), (1, 6), (2, 9), (1, 7)];
+        let receipts = handed_over.map(|(worker, ticket)| {
+            let ticket = BatchTicket(ticket);
+            Receipt { worker, ticket, bytes: 0 }
+        });
+        let knocks = report(&workers, &receipts);
+        assert_eq!(knocks.len(), 2, "one for each worker that there is");
+        let mut tickets = |worker: usize| -> Vec<u64> {
+            let facts = std::iter::from_fn(|| ends[worker].try_recv());
+            let tickets = facts.map(|fact| {
+                let Fact::Persisted(BatchTicket(ticket)) = fact else { panic!("{fact:?}") };
+                ticket
+            });
+            tickets.collect()
+        };
+        assert_eq!((tickets(0), tickets(1)), (vec![3], vec![5, 6, 7]));
+    }
+}
