@@ -18,23 +18,22 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use hashbrown::{HashMap, HashSet};
 use tokio::time::Instant;
-use types::{GroupId, VShardId};
+use types::GroupId;
 
-use super::join::join_all;
 use super::plan::{Access, Planner};
 use super::refusal::{no_leader, write_refusal};
 use super::replication::{Promise, ReadError, WriteError};
 use super::service::{Ask, Place, Service, Session};
 use super::stats::{Call, Tally};
 use super::survey;
-use super::transaction::{self, Exec, Outcome, Watch};
-use crate::command::{Command, Survey, Work, find, find_named, slot_of};
-use crate::data::read::ParseRead;
-use crate::data::{CommandError, UnixMillis, entry};
-use crate::resp::{Args, Protocol, Reply, Request, decode};
+use super::transaction::{self, Outcome};
+use super::wave::{Home, Job, Task, read_all, survey_all, write_all};
+use crate::command::{Command, Work, find, find_named, slot_of};
+use crate::data::CommandError;
+use crate::resp::{Args, Protocol, Reply, Request};
 
 /// How often parked commands look for a leader even if nobody says that one has changed: a leader
 /// may become fresh again without changing.
@@ -70,47 +69,12 @@ struct Answer {
     bytes: usize,
 }
 
-/// A command that needs a group, or several.
-struct Job {
-    /// Which request of the batch it is.
-    position: usize,
-    request: Request,
-    task: Task,
-}
-
-enum Task {
-    Write(Home),
-    Exec(Home, Box<Exec>),
-    Read(Home, ParseRead),
-    Watch(Home, Arc<Watch>),
-    Survey(Survey),
-}
-
 /// What becomes of a request.
 enum Step {
     /// It is answered.
     Answer(Reply),
     /// It needs a group, or several.
     Job(Task, Access),
-}
-
-/// Where a command's keys are.
-#[derive(Clone, Copy)]
-struct Home {
-    slot: u16,
-    group: GroupId,
-}
-
-impl Task {
-    const fn home(&self) -> Option<Home> {
-        match self {
-            Self::Write(home)
-            | Self::Exec(home, _)
-            | Self::Read(home, _)
-            | Self::Watch(home, _) => Some(*home),
-            Self::Survey(_) => None,
-        }
-    }
 }
 
 impl Batch {
@@ -441,136 +405,6 @@ impl Batch {
         self.reply_bytes += answer.bytes;
         answer.reply = Some(reply);
     }
-}
-
-/// The reply in a result. Most are the same in both versions of the protocol and pass as they are.
-fn reply_of(result: &Bytes) -> Reply {
-    if let Some(b'+' | b'-' | b':' | b'$') = result.first() {
-        return Reply::Encoded(result.clone());
-    }
-    match decode(result) {
-        Ok(Some((reply, _))) => reply,
-        Ok(None) | Err(_) => Reply::error("ERR the result of an applied command is malformed"),
-    }
-}
-
-/// Proposes all writes together, each with the node's clock in it, and tells the reply of each.
-async fn write_all(service: &Service, jobs: &[Job]) -> Vec<Result<Reply, WriteError>> {
-    if jobs.is_empty() {
-        return Vec::new();
-    }
-    let now = service.now();
-    let mut memory = BytesMut::with_capacity(jobs.iter().map(command_len).sum());
-    let payloads: Vec<Option<Bytes>> =
-        jobs.iter().map(|job| payload(job, now, &mut memory)).collect();
-    let are_proposed: Vec<bool> = payloads.iter().map(Option::is_some).collect();
-    let homes = jobs.iter().map(|job| job.task.home());
-    let writes = homes
-        .zip(payloads)
-        .filter_map(|(home, payload)| Some((VShardId(u32::from(home?.slot)), payload?)));
-    let writes: Vec<(VShardId, Bytes)> = writes.collect();
-    let proposed = (!writes.is_empty()).then(|| service.replication.propose_many(writes));
-    let results = match proposed {
-        Some(results) => results.await,
-        None => Vec::new(),
-    };
-    let mut results = results.into_iter();
-    let reply = |(job, is_proposed): (&Job, bool)| {
-        if !is_proposed {
-            // A watched key could not be looked at, and so counts as changed.
-            return Ok(Reply::NullArray);
-        }
-        // What came of a write that nobody speaks of is unknown.
-        let result = results.next().unwrap_or(Err(WriteError::Uncertain))?;
-        Ok(match &job.task {
-            Task::Exec(_, exec) => exec.reply(&result),
-            Task::Write(_) | Task::Read(..) | Task::Watch(..) | Task::Survey(_) => {
-                reply_of(&result)
-            }
-        })
-    };
-    jobs.iter().zip(are_proposed).map(reply).collect()
-}
-
-/// The entry that a write is to become; that of a single command as a piece of `memory`.
-fn payload(job: &Job, now: UnixMillis, memory: &mut BytesMut) -> Option<Bytes> {
-    match &job.task {
-        Task::Exec(_, exec) => exec.encode(now),
-        Task::Write(_) | Task::Read(..) | Task::Watch(..) | Task::Survey(_) => {
-            Some(entry::encode_into(memory, now, job.request.args()))
-        }
-    }
-}
-
-/// How much memory its payload takes of what all share.
-fn command_len(job: &Job) -> usize {
-    match &job.task {
-        Task::Exec(..) => 0,
-        Task::Write(_) | Task::Read(..) | Task::Watch(..) | Task::Survey(_) => {
-            entry::command_len(job.request.args())
-        }
-    }
-}
-
-/// Asks for one permit per group, then reads from the first on, as long as there is room.
-async fn read_all(
-    service: &Service,
-    jobs: &[Job],
-    room: &mut usize,
-) -> Vec<Result<Reply, ReadError>> {
-    if *room == 0 {
-        return Vec::new();
-    }
-    let mut groups: Vec<GroupId> = Vec::new();
-    let mut permit_of: HashMap<GroupId, usize> = HashMap::new();
-    for job in jobs {
-        if let Some(home) = job.task.home() {
-            permit_of.entry(home.group).or_insert_with(|| {
-                groups.push(home.group);
-                groups.len() - 1
-            });
-        }
-    }
-    let ask = |group: &GroupId| service.replication.read(service.topology.first_vshard(*group));
-    let permits = join_all(groups.iter().map(ask).collect()).await;
-    let now = service.now();
-    let read = |job: &Job| {
-        let Home { group, .. } = job.task.home().ok_or(ReadError::NotLeader)?;
-        permits[permit_of[&group]]?;
-        let keyspace = service.keyspaces.look(group).ok_or(ReadError::NotLeader)?;
-        match &job.task {
-            Task::Read(_, parse) => Ok(match parse(job.request.args()) {
-                Ok(read) => keyspace.read(&read, now, service.dice()),
-                Err(error) => error.into(),
-            }),
-            Task::Watch(_, watch) => Ok(watch.look(&keyspace, now)),
-            Task::Write(_) | Task::Exec(..) | Task::Survey(_) => Err(ReadError::NotLeader),
-        }
-    };
-    let mut replies = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        if *room == 0 {
-            break;
-        }
-        let reply = read(job);
-        *room = room.saturating_sub(reply.as_ref().map_or(0, Reply::cost));
-        replies.push(reply);
-    }
-    replies
-}
-
-async fn survey_all(service: &Service, jobs: &[Job], room: &mut usize) -> Vec<Reply> {
-    let mut replies = Vec::with_capacity(jobs.len());
-    for job in jobs {
-        if let Task::Survey(survey) = job.task
-            && *room > 0
-        {
-            let reply = survey::answer(service, survey, job.request.args()).await;
-            *room = room.saturating_sub(reply.cost());
-            replies.push(reply);
-        }
-    }
-    replies
 }
 
 #[cfg(test)]

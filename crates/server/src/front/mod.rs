@@ -6,7 +6,8 @@
 //! ```
 //!
 //! - [`listener`], `connection`: one task per client, bytes in and out.
-//! - `batch`: the commands of one pipeline, as much of them at once as their keys allow.
+//! - `batch`: the commands of one pipeline, as much of them at once as their keys allow. `wave`: how
+//!   those that may be done at once are done.
 //! - `stats`: what INFO tells of commands; `refusal`: what clients are told whose writes were not
 //!   acknowledged.
 //! - `plan`: which commands of a pipeline have to wait for which.
@@ -44,6 +45,7 @@ pub mod topology;
 pub(crate) mod transaction;
 #[cfg(test)]
 mod transaction_tests;
+mod wave;
 
 pub use clients::{Client, Clients};
 pub use listener::Listener;
