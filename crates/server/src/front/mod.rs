@@ -18,6 +18,8 @@
 //! - `transaction`: what a connection queues and watches.
 //! - [`talk`], [`clients`], [`cluster`], [`commands`], [`info`]: commands that are answered at once.
 
+#[cfg(test)]
+mod allocation_tests;
 mod batch;
 pub mod clients;
 pub mod cluster;
