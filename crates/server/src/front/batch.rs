@@ -54,8 +54,10 @@ pub(crate) struct Batch {
     waves: VecDeque<Vec<Job>>,
     /// Commands of the current wave that have no reply yet.
     current: Vec<Job>,
-    /// Set while commands are parked: until when they wait.
+    /// Set once commands are parked: until when they wait.
     parked_until: Option<Instant>,
+    /// Set once commands are parked: comes true when a leader has changed since the last look.
+    leaders_changed: Option<Promise<()>>,
     /// What INFO will tell of the commands.
     tally: Tally,
 }
@@ -95,6 +97,7 @@ impl Batch {
             waves: VecDeque::new(),
             current: Vec::new(),
             parked_until: None,
+            leaders_changed: None,
             tally: Tally::begin(session.client.id),
         };
         session.multi.begin_batch();
@@ -270,8 +273,6 @@ impl Batch {
                 None => return,
             }
         }
-        // Asked for before looking at leaders, so that no change is missed between.
-        let changed = self.service.replication.leaders_changed();
         let ready = self.sort_by_place();
         // Who waits for a leader may hold up the replies of all others: then they get no more room.
         let room = if self.current.is_empty() { self.room().max(1) } else { self.room() };
@@ -282,7 +283,7 @@ impl Batch {
         self.current.sort_unstable_by_key(|job| job.position);
         self.tally.hand_over(&self.service);
         if is_parked {
-            self.park(changed).await;
+            self.park().await;
         }
     }
 
@@ -376,8 +377,8 @@ impl Batch {
     }
 
     /// Waits until a leader changes or a little while has passed; refuses what has waited for too
-    /// long.
-    async fn park(&mut self, changed: Promise<()>) {
+    /// long. The first time it does not wait: only a look after changes are told of misses none.
+    async fn park(&mut self) {
         let now = Instant::now();
         let until = *self.parked_until.get_or_insert(now + self.service.limits.leader_wait);
         if now >= until {
@@ -387,8 +388,11 @@ impl Batch {
             self.tally.hand_over(&self.service);
             return;
         }
-        let poll = until.min(now + PARKED_POLL);
-        let _ = tokio::time::timeout_at(poll, changed).await;
+        if let Some(changed) = self.leaders_changed.take() {
+            let poll = until.min(now + PARKED_POLL);
+            let _ = tokio::time::timeout_at(poll, changed).await;
+        }
+        self.leaders_changed = Some(self.service.replication.leaders_changed());
     }
 
     fn answer(&mut self, position: usize, reply: Reply) {

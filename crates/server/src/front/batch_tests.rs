@@ -151,6 +151,26 @@ async fn parked_commands_go_on_when_a_leader_comes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn parked_commands_are_woken_by_a_leader() {
+    let mut bench = Bench::new();
+    bench.fake.set_all(None, false);
+    let mut batch = bench.plan(&["SET a 1"]);
+    let began = Instant::now();
+    // Between two looks, and while nothing else is done than to wait.
+    batch.round().await;
+    bench.fake.set_all(Some(OTHER), false);
+    batch.round().await;
+    let come = async {
+        tokio::task::yield_now().await;
+        bench.fake.set_all(Some(ME), true);
+    };
+    tokio::join!(batch.round(), come);
+    batch.round().await;
+    assert_eq!(drain(&mut batch), ["+OK"]);
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_parked_command_does_not_hold_back_replies_before_it() {
     let mut bench = Bench::new();
     let group = bench.service.topology.group_of(routing::hash_slot(b"k"));
