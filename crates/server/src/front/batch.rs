@@ -50,10 +50,10 @@ pub(crate) struct Batch {
     request_bytes: usize,
     /// What the replies hold in memory that are not gone.
     reply_bytes: usize,
-    /// Commands that wait for earlier waves.
-    waves: VecDeque<Vec<Job>>,
-    /// Commands of the current wave that have no reply yet.
+    /// Commands of the current wave that have no reply yet; while planning, all of the first.
     current: Vec<Job>,
+    /// Commands that wait for earlier waves.
+    later: VecDeque<Vec<Job>>,
     /// Set once commands are parked: until when they wait.
     parked_until: Option<Instant>,
     /// Set once commands are parked: comes true when a leader has changed since the last look.
@@ -88,14 +88,16 @@ impl Batch {
         session: &mut Session,
         requests: impl IntoIterator<Item = Request>,
     ) -> Self {
+        let requests = requests.into_iter();
+        let (count, _) = requests.size_hint();
         let mut batch = Self {
             service: Arc::clone(service),
-            replies: VecDeque::new(),
+            replies: VecDeque::with_capacity(count),
             sent: 0,
             request_bytes: 0,
             reply_bytes: 0,
-            waves: VecDeque::new(),
-            current: Vec::new(),
+            current: Vec::with_capacity(count),
+            later: VecDeque::new(),
             parked_until: None,
             leaders_changed: None,
             tally: Tally::begin(session.client.id),
@@ -149,10 +151,14 @@ impl Batch {
             }
             Ok(Step::Job(task, access)) => {
                 let wave = planner.wave(access);
-                while self.waves.len() <= wave {
-                    self.waves.push_back(Vec::new());
+                while self.later.len() < wave {
+                    self.later.push_back(Vec::new());
                 }
-                self.waves[wave].push(Job { position, request, task });
+                let jobs = match wave.checked_sub(1) {
+                    None => &mut self.current,
+                    Some(at) => &mut self.later[at],
+                };
+                jobs.push(Job { position, request, task });
             }
         }
         if let Some(reply) = &answer.reply {
@@ -268,7 +274,7 @@ impl Batch {
     /// Does one wave as far as it gets. To be called until [`Batch::is_done`].
     pub(crate) async fn round(&mut self) {
         while self.current.is_empty() {
-            match self.waves.pop_front() {
+            match self.later.pop_front() {
                 Some(wave) => self.current = wave,
                 None => return,
             }
