@@ -19,10 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use hashbrown::{HashMap, HashSet};
 use tokio::time::Instant;
-use types::GroupId;
 
+use super::few::Few;
 use super::plan::{Access, Planner};
 use super::refusal::{no_leader, write_refusal};
 use super::replication::{Promise, ReadError, WriteError};
@@ -296,14 +295,14 @@ impl Batch {
     /// Redirects what belongs elsewhere, keeps what belongs nowhere, and gives out what can be
     /// done here.
     fn sort_by_place(&mut self) -> Vec<Job> {
-        let mut places: HashMap<GroupId, Place> = HashMap::new();
+        let mut places = Few::default();
         let mut ready = Vec::new();
         for job in std::mem::take(&mut self.current) {
             let Some(Home { slot, group }) = job.task.home() else {
                 ready.push(job);
                 continue;
             };
-            let moved = match *places.entry(group).or_insert_with(|| self.service.place(group)) {
+            let moved = match places.get_or_insert_with(group, || self.service.place(group)) {
                 Place::Here => {
                     ready.push(job);
                     continue;
@@ -354,22 +353,22 @@ impl Batch {
 
     fn settle_writes(&mut self, jobs: Vec<Job>, results: Vec<Result<Reply, WriteError>>) {
         // From the last to the first, so that it is known of each what became of later ones.
-        let mut gone_through: HashSet<Option<u16>> = HashSet::new();
+        let mut gone_through = Few::default();
         for (job, result) in jobs.into_iter().zip(results).rev() {
             let slot = job.task.home().map(|home| home.slot);
             let reply = match result {
-                Err(WriteError::NotLeader) if !gone_through.contains(&slot) => {
+                Err(WriteError::NotLeader) if gone_through.get(slot).is_none() => {
                     self.current.push(job);
                     continue;
                 }
                 Err(error) => {
                     if error == WriteError::Uncertain {
-                        gone_through.insert(slot);
+                        gone_through.insert(slot, ());
                     }
                     write_refusal(error)
                 }
                 Ok(reply) => {
-                    gone_through.insert(slot);
+                    gone_through.insert(slot, ());
                     reply
                 }
             };

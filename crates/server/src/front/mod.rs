@@ -10,7 +10,7 @@
 //!   those that may be done at once are done.
 //! - `stats`: what INFO tells of commands; `refusal`: what clients are told whose writes were not
 //!   acknowledged.
-//! - `plan`: which commands of a pipeline have to wait for which.
+//! - `plan`: which commands of a pipeline have to wait for which. `few`: a map for one key, mostly.
 //! - [`replication`]: what the engine does for us, as a boundary that tests can stand behind.
 //! - [`service`]: what all connections of a node share; [`topology`]: who is who in the cluster.
 //! - [`survey`]: commands that look at several groups; [`operate`]: those for operators. `sweep`:
@@ -27,6 +27,7 @@ pub mod commands;
 mod connection;
 #[cfg(test)]
 pub(crate) mod fake;
+mod few;
 pub mod info;
 pub(crate) mod join;
 pub mod listener;

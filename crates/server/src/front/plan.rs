@@ -10,7 +10,7 @@
 //! replies, so either order is as good. Within a wave a slot has only reads or only writes; writes
 //! of one slot may share a wave, since the log keeps their order.
 
-use hashbrown::HashMap;
+use super::few::Few;
 
 /// What a command does, as far as order is concerned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +24,7 @@ pub(crate) enum Access {
 #[derive(Debug, Default)]
 pub(crate) struct Planner {
     /// Of each slot, the wave of its last command, and whether that was a write.
-    slots: HashMap<u16, (usize, bool)>,
+    slots: Few<u16, (usize, bool)>,
     /// The last wave that has a write.
     last_write: Option<usize>,
     /// The first wave that a write may be in: behind the last survey.
@@ -36,18 +36,18 @@ impl Planner {
     pub(crate) fn wave(&mut self, access: Access) -> usize {
         match access {
             Access::Read(slot) => {
-                let wave = match self.slots.get(&slot) {
+                let wave = match self.slots.get(slot) {
                     None => 0,
-                    Some((wave, false)) => *wave,
+                    Some((wave, false)) => wave,
                     Some((wave, true)) => wave + 1,
                 };
                 self.slots.insert(slot, (wave, false));
                 wave
             }
             Access::Write(slot) => {
-                let wave = match self.slots.get(&slot) {
+                let wave = match self.slots.get(slot) {
                     None => 0,
-                    Some((wave, true)) => *wave,
+                    Some((wave, true)) => wave,
                     Some((wave, false)) => wave + 1,
                 };
                 let wave = wave.max(self.writes_from);

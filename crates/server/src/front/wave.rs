@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use hashbrown::HashMap;
 use types::{GroupId, VShardId};
 
+use super::few::Few;
 use super::join::join_all;
 use super::replication::{ReadError, WriteError};
 use super::service::Service;
@@ -136,10 +136,10 @@ pub(crate) async fn read_all(
         return Vec::new();
     }
     let mut groups: Vec<GroupId> = Vec::new();
-    let mut permit_of: HashMap<GroupId, usize> = HashMap::new();
+    let mut permit_of = Few::default();
     for job in jobs {
         if let Some(home) = job.task.home() {
-            permit_of.entry(home.group).or_insert_with(|| {
+            permit_of.get_or_insert_with(home.group, || {
                 groups.push(home.group);
                 groups.len() - 1
             });
@@ -150,7 +150,7 @@ pub(crate) async fn read_all(
     let now = service.now();
     let read = |job: &Job| {
         let Home { group, .. } = job.task.home().ok_or(ReadError::NotLeader)?;
-        permits[permit_of[&group]]?;
+        permits[permit_of.get(group).ok_or(ReadError::NotLeader)?]?;
         let keyspace = service.keyspaces.look(group).ok_or(ReadError::NotLeader)?;
         match &job.task {
             Task::Read(_, parse) => Ok(match parse(job.request.args()) {
