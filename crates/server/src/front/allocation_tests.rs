@@ -17,7 +17,7 @@ use crate::resp::{Parser, Request};
 
 /// How many pieces of memory each pipeline may ask for.
 const ALLOCATIONS_MAX: [(&str, usize, u64); 4] =
-    [("SET", 1, 19), ("SET", 16, 81), ("GET", 1, 16), ("GET", 16, 45)];
+    [("SET", 1, 16), ("SET", 16, 71), ("GET", 1, 14), ("GET", 16, 39)];
 
 /// What a client sends that asks `count` times at once, each time for another key.
 fn pipeline(command: &str, count: usize) -> Vec<u8> {

@@ -296,20 +296,17 @@ impl Batch {
     /// done here.
     fn sort_by_place(&mut self) -> Vec<Job> {
         let mut places = Few::default();
-        let mut ready = Vec::new();
-        for job in std::mem::take(&mut self.current) {
-            let Some(Home { slot, group }) = job.task.home() else {
-                ready.push(job);
-                continue;
-            };
-            let moved = match places.get_or_insert_with(group, || self.service.place(group)) {
-                Place::Here => {
-                    ready.push(job);
-                    continue;
-                }
-                Place::Nowhere => None,
+        let service = Arc::clone(&self.service);
+        let mut place = |group| places.get_or_insert_with(group, || service.place(group));
+        let mut ready = std::mem::take(&mut self.current);
+        let others = take_if(&mut ready, |task| {
+            task.home().is_some_and(|home| place(home.group) != Place::Here)
+        });
+        for job in others {
+            let moved = job.task.home().and_then(|Home { slot, group }| match place(group) {
                 Place::Elsewhere(node) => self.service.moved(slot, node),
-            };
+                Place::Here | Place::Nowhere => None,
+            });
             match moved {
                 Some(moved) => self.answer(job.position, moved),
                 None => self.current.push(job),
@@ -320,15 +317,10 @@ impl Batch {
 
     /// Does all jobs at once; those that were certainly not done come back into `current`. Gives out
     /// reads and surveys for whose replies there was no room: it ends with the reply that exceeds it.
-    async fn attempt(&mut self, jobs: Vec<Job>, room: usize) -> Vec<Job> {
-        let (mut writes, mut reads, mut surveys) = (Vec::new(), Vec::new(), Vec::new());
-        for job in jobs {
-            match job.task {
-                Task::Write(_) | Task::Exec(..) => writes.push(job),
-                Task::Read(..) | Task::Watch(..) => reads.push(job),
-                Task::Survey(_) => surveys.push(job),
-            }
-        }
+    async fn attempt(&mut self, mut jobs: Vec<Job>, room: usize) -> Vec<Job> {
+        let writes = take_if(&mut jobs, |task| matches!(task, Task::Write(_) | Task::Exec(..)));
+        let mut reads = take_if(&mut jobs, |task| matches!(task, Task::Read(..) | Task::Watch(..)));
+        let mut surveys = jobs;
         let service = Arc::clone(&self.service);
         let look = async {
             let mut room = room;
@@ -414,6 +406,15 @@ impl Batch {
         self.reply_bytes += answer.bytes;
         answer.reply = Some(reply);
     }
+}
+
+/// Takes the jobs with such a task out of others, all in order. A wave is mostly of one kind, and
+/// passes as it is.
+fn take_if(jobs: &mut Vec<Job>, mut is_such: impl FnMut(&Task) -> bool) -> Vec<Job> {
+    if jobs.iter().all(|job| is_such(&job.task)) {
+        return std::mem::take(jobs);
+    }
+    jobs.extract_if(.., |job| is_such(&job.task)).collect()
 }
 
 #[cfg(test)]

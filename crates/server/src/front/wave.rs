@@ -75,22 +75,23 @@ pub(crate) async fn write_all(service: &Service, jobs: &[Job]) -> Vec<Result<Rep
     }
     let now = service.now();
     let mut memory = BytesMut::with_capacity(jobs.iter().map(command_len).sum());
-    let payloads: Vec<Option<Bytes>> =
-        jobs.iter().map(|job| payload(job, now, &mut memory)).collect();
-    let are_proposed: Vec<bool> = payloads.iter().map(Option::is_some).collect();
-    let homes = jobs.iter().map(|job| job.task.home());
-    let writes = homes
-        .zip(payloads)
-        .filter_map(|(home, payload)| Some((VShardId(u32::from(home?.slot)), payload?)));
-    let writes: Vec<(VShardId, Bytes)> = writes.collect();
+    let mut writes = Vec::with_capacity(jobs.len());
+    let mut unproposed = Vec::new();
+    for job in jobs {
+        match write_of(job, now, &mut memory) {
+            Some(write) => writes.push(write),
+            None => unproposed.push(job.position),
+        }
+    }
     let proposed = (!writes.is_empty()).then(|| service.replication.propose_many(writes));
     let results = match proposed {
         Some(results) => results.await,
         None => Vec::new(),
     };
     let mut results = results.into_iter();
-    let reply = |(job, is_proposed): (&Job, bool)| {
-        if !is_proposed {
+    let mut unproposed = unproposed.into_iter().peekable();
+    let reply = |job: &Job| {
+        if unproposed.next_if_eq(&job.position).is_some() {
             // A watched key could not be looked at, and so counts as changed.
             return Ok(Reply::NullArray);
         }
@@ -103,17 +104,20 @@ pub(crate) async fn write_all(service: &Service, jobs: &[Job]) -> Vec<Result<Rep
             }
         })
     };
-    jobs.iter().zip(are_proposed).map(reply).collect()
+    jobs.iter().map(reply).collect()
 }
 
-/// The entry that a write is to become; that of a single command as a piece of `memory`.
-fn payload(job: &Job, now: UnixMillis, memory: &mut BytesMut) -> Option<Bytes> {
-    match &job.task {
-        Task::Exec(_, exec) => exec.encode(now),
+/// The entry that a write is to become, and where; that of a single command as a piece of `memory`.
+/// Nothing if it is not to be done.
+fn write_of(job: &Job, now: UnixMillis, memory: &mut BytesMut) -> Option<(VShardId, Bytes)> {
+    let vshard = VShardId(u32::from(job.task.home()?.slot));
+    let payload = match &job.task {
+        Task::Exec(_, exec) => exec.encode(now)?,
         Task::Write(_) | Task::Read(..) | Task::Watch(..) | Task::Survey(_) => {
-            Some(entry::encode_into(memory, now, job.request.args()))
+            entry::encode_into(memory, now, job.request.args())
         }
-    }
+    };
+    Some((vshard, payload))
 }
 
 /// How much memory its payload takes of what all share.
