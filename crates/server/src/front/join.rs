@@ -6,10 +6,13 @@ use std::task::Poll;
 
 /// Comes true when all have, with their results in order. Polls every unfinished one at each wake:
 /// for as many as a pipeline has groups, that costs less than a task for each.
-pub(crate) async fn join_all<F>(futures: Vec<Pin<Box<F>>>) -> Vec<F::Output>
+pub(crate) async fn join_all<F>(mut futures: Vec<Pin<Box<F>>>) -> Vec<F::Output>
 where
     F: Future + ?Sized,
 {
+    if let [only] = &mut futures[..] {
+        return vec![only.await];
+    }
     let mut results: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
     let mut waiting: Vec<(usize, Pin<Box<F>>)> = futures.into_iter().enumerate().collect();
     poll_fn(|context| {

@@ -139,18 +139,18 @@ pub(crate) async fn read_all(
     if *room == 0 {
         return Vec::new();
     }
-    let mut groups: Vec<GroupId> = Vec::new();
+    let mut asked = Vec::new();
     let mut permit_of = Few::default();
     for job in jobs {
         if let Some(home) = job.task.home() {
             permit_of.get_or_insert_with(home.group, || {
-                groups.push(home.group);
-                groups.len() - 1
+                let vshard = service.topology.first_vshard(home.group);
+                asked.push(service.replication.read(vshard));
+                asked.len() - 1
             });
         }
     }
-    let ask = |group: &GroupId| service.replication.read(service.topology.first_vshard(*group));
-    let permits = join_all(groups.iter().map(ask).collect()).await;
+    let permits = join_all(asked).await;
     let now = service.now();
     let read = |job: &Job| {
         let Home { group, .. } = job.task.home().ok_or(ReadError::NotLeader)?;
