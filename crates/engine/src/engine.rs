@@ -4,6 +4,7 @@
 //! refused at the door was not begun.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -110,8 +111,12 @@ impl Engine {
     /// groups.
     pub async fn propose_many(
         &self,
-        writes: Vec<(VShardId, Bytes)>,
+        mut writes: Vec<(VShardId, Bytes)>,
     ) -> Vec<Result<Applied, ProposeError>> {
+        // One alone needs no list of outcomes, and none for each worker.
+        if let [(vshard, data)] = &mut writes[..] {
+            return vec![self.propose(*vshard, mem::take(data)).await];
+        }
         let count = writes.len();
         let (answer, knocks) = match self.inner.begin_many(writes) {
             Ok(begun) => begun,
