@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
@@ -18,6 +18,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 
 use super::batch::Batch;
 use super::clients::Seat;
@@ -84,6 +85,15 @@ fn poll_read(
         input.extend_from_slice(arrivals.filled());
         Poll::Ready(Ok(arrivals.filled().len()))
     })
+}
+
+/// As [`tokio::time::timeout`], but without a timer for what need not be waited for.
+async fn within<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    match poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => tokio::time::timeout(limit, future).await,
+    }
 }
 
 struct Connection {
@@ -200,8 +210,7 @@ impl Connection {
     async fn send(&mut self) -> io::Result<()> {
         while !self.output.is_empty() {
             let write = self.stream.write(&self.output);
-            let Ok(written) = tokio::time::timeout(self.service.limits.write_timeout, write).await
-            else {
+            let Ok(written) = within(self.service.limits.write_timeout, write).await else {
                 self.give_up();
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "takes no replies"));
             };
