@@ -17,7 +17,7 @@ use crate::resp::{Parser, Request};
 
 /// How many pieces of memory each pipeline may ask for.
 const ALLOCATIONS_MAX: [(&str, usize, u64); 4] =
-    [("SET", 1, 16), ("SET", 16, 71), ("GET", 1, 12), ("GET", 16, 38)];
+    [("SET", 1, 14), ("SET", 16, 55), ("GET", 1, 10), ("GET", 16, 22)];
 
 /// What a client sends that asks `count` times at once, each time for another key.
 fn pipeline(command: &str, count: usize) -> Vec<u8> {

@@ -1,18 +1,18 @@
 //! Requests typed by hand: words between spaces, quoted where they hold spaces themselves.
 
-use super::request::Span;
+use super::request::{Span, Spans};
 
 /// The words of a line and where they are, unescaped and laid out one behind the other.
 pub(crate) struct Words {
     pub(crate) text: Vec<u8>,
-    pub(crate) spans: Vec<Span>,
+    pub(crate) spans: Spans,
 }
 
 /// Splits a line (without its end) into words. Double quotes know `\n \r \t \b \a \xHH` and a
 /// backslash before anything else; single quotes know `\'` alone; a closing quote ends its word.
 /// Nothing comes back if a quote is left open or followed by more of a word.
 pub(crate) fn split(line: &[u8]) -> Option<Words> {
-    let mut words = Words { text: Vec::with_capacity(line.len()), spans: Vec::new() };
+    let mut words = Words { text: Vec::with_capacity(line.len()), spans: Spans::new() };
     let mut rest = line;
     loop {
         while let [space, tail @ ..] = rest

@@ -4,12 +4,14 @@
 //! got, so that a request that arrives byte by byte is still read only once, and keeps arguments
 //! as places in the received bytes, so that a large value is not copied.
 
+use std::mem;
+
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
 use super::inline;
 use super::number::parse_integer;
-use super::request::{Request, Span};
+use super::request::{Request, Span, Spans};
 
 /// What a client may ask for at most. Whoever exceeds one is told which, and disconnected: the
 /// rest of his bytes could no longer be told from commands.
@@ -90,7 +92,7 @@ pub struct Parser {
 #[derive(Debug)]
 struct Array {
     missing: usize,
-    spans: Vec<Span>,
+    spans: Spans,
     /// Where the next line or argument begins.
     at: usize,
     /// The length of the argument that begins at `at`, if its line has been read.
@@ -150,7 +152,7 @@ impl Parser {
             return Ok(true);
         }
         // A count is only a promise: memory is taken as arguments arrive.
-        let spans = Vec::with_capacity(missing.min(16));
+        let spans = Spans::with_capacity(missing.min(16));
         self.array = Some(Array { missing, spans, at: after, length: None });
         Ok(true)
     }
@@ -198,7 +200,10 @@ impl Parser {
             array.missing -= 1;
         }
         self.scanned = 0;
-        let frame = input.split_to(array.at).freeze();
+        // What came alone takes its memory along, which nobody has to share.
+        let is_alone = input.capacity() == array.at;
+        let frame = if is_alone { mem::take(input) } else { input.split_to(array.at) };
+        let frame = frame.freeze();
         Ok(Some(Request::new(frame, array.spans)))
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 /// One argument's place in its frame, half-open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,6 +12,9 @@ pub struct Span {
     pub(crate) end: usize,
 }
 
+/// The places of a request's arguments. Those of the most frequent commands need no memory beside.
+pub(crate) type Spans = SmallVec<[Span; 4]>;
+
 /// One command with its arguments, as places in the bytes that were received.
 ///
 /// Invariants, made by the parser: there is at least one argument (the command's name), and every
@@ -18,11 +22,11 @@ pub struct Span {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     frame: Bytes,
-    spans: Vec<Span>,
+    spans: Spans,
 }
 
 impl Request {
-    pub(crate) fn new(frame: Bytes, spans: Vec<Span>) -> Self {
+    pub(crate) fn new(frame: Bytes, spans: Spans) -> Self {
         debug_assert!(!spans.is_empty());
         debug_assert!(spans.iter().all(|span| span.start <= span.end && span.end <= frame.len()));
         Self { frame, spans }
@@ -112,7 +116,7 @@ impl Request {
     /// A request of these arguments.
     pub(crate) fn of<A: AsRef<[u8]>>(args: &[A]) -> Self {
         let mut frame = Vec::new();
-        let mut spans = Vec::new();
+        let mut spans = Spans::new();
         for arg in args {
             let start = frame.len();
             frame.extend_from_slice(arg.as_ref());
