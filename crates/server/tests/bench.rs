@@ -3,6 +3,8 @@
 
 mod processes;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Instant;
@@ -141,6 +143,51 @@ fn clients_follow_leaders_that_change_under_load() {
     let result = result(&load.join().unwrap());
     assert!(handed > 1, "nothing was handed over");
     assert!(result["redirects"].as_u64().unwrap() > 0, "{result}");
+}
+
+/// A Redis alone that takes no writes; gives its port.
+fn refusing() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            thread::spawn(|| refuse(stream.unwrap()));
+        }
+    });
+    port
+}
+
+fn refuse(mut stream: TcpStream) {
+    let mut piece = [0; 1024];
+    while let Ok(len) = stream.read(&mut piece)
+        && len > 0
+    {
+        let asks = |word: &str| piece[..len].windows(word.len()).any(|it| it == word.as_bytes());
+        let answer: &[u8] = if asks("CLUSTER") {
+            b"-ERR This instance has cluster support disabled\r\n"
+        } else if asks("INFO") {
+            b"$19\r\nredis_version:7.0\r\n\r\n"
+        } else {
+            b"-MISCONF no\r\n"
+        };
+        if stream.write_all(answer).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_run_with_errors_tells_them_by_kind_and_ends_with_1() {
+    let at = format!("127.0.0.1:{}", refusing());
+    let args = ["--at", &at, "--clients", "1", "--seconds", "1", "--warm-up", "0"];
+    let output = bench(&[&args[..], &["--output", "json"]].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*error), (Some(1), ""));
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&result["server"], &result["operations"]), (&"redis 7.0".into(), &0.into()));
+    let errors = result["errors"].as_object().unwrap();
+    assert_eq!(errors.keys().collect::<Vec<_>>(), ["MISCONF"], "{result}");
+    assert!(errors["MISCONF"].as_u64().unwrap() > 0, "{result}");
 }
 
 #[test]

@@ -111,3 +111,25 @@ pub(crate) fn list(errors: &BTreeMap<String, u64>) -> String {
     let words: Vec<String> = errors.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_tell_by_the_exit_code_who_is_to_do_something() {
+        let at = Address { host: "h".to_owned(), port: 1 };
+        let leaderless = BenchError::Leaderless { leaderless: 1, groups: 4, waited: 5, at };
+        let error = io::Error::from(io::ErrorKind::PermissionDenied);
+        for (error, code) in [
+            (BenchError::Usage(String::new()), 2),
+            (leaderless, 3),
+            (BenchError::Unreachable { reason: String::new() }, 1),
+            (BenchError::Fill(BTreeMap::new()), 1),
+            (BenchError::Engine { reason: String::new() }, 1),
+            (BenchError::System { doing: "start threads", error }, 1),
+        ] {
+            assert_eq!(error.exit_code(), ExitCode::from(code), "{error:?}");
+        }
+    }
+}

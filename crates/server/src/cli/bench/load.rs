@@ -47,7 +47,7 @@ impl Told {
     }
 
     /// Operations are asked for.
-    fn asked(&self, count: usize) {
+    pub(crate) fn asked(&self, count: usize) {
         self.state.lock().under_way += count as u64;
     }
 
@@ -87,7 +87,7 @@ impl Told {
     }
 
     /// All that was told; what is still under way will not be answered any more.
-    fn end(&self) -> Tally {
+    pub(crate) fn end(&self) -> Tally {
         let mut state = self.state.lock();
         let under_way = std::mem::take(&mut state.under_way);
         state.tally.failed(NO_REPLY, under_way);
@@ -195,5 +195,54 @@ impl<L: Link> Client<L> {
                 self.link.perform(operations, told).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future;
+
+    use super::*;
+
+    /// A server that answers nothing.
+    struct Silent;
+
+    impl Link for Silent {
+        fn place(&self, _slot: u16) -> usize {
+            0
+        }
+
+        fn perform(
+            &mut self,
+            _operations: &[Operation],
+            _told: &Told,
+        ) -> impl Future<Output = ()> + Send {
+            future::pending()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_never_answered_is_given_up_and_counted() {
+        let sampler = Sampler::new("uniform".parse().unwrap(), 4);
+        let client = |seed| Client {
+            link: Silent,
+            draw: Draw::new(sampler, 0.0, seed),
+            keys: Arc::new(Keys::new(4)),
+            pipeline: 3,
+            fill_at_once: 1,
+            batch: Vec::new(),
+        };
+        let window = Arc::new(Window::default());
+        window.open();
+        let run = run(vec![client(1), client(2)], Arc::clone(&window), false);
+        let over = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            window.close();
+        };
+        let ended = async { tokio::join!(run, over) };
+        let bound = Duration::from_secs(3600);
+        let (tally, ()) = tokio::time::timeout(bound, ended).await.expect("it is given up");
+        assert_eq!(tally.errors, [(NO_REPLY.to_owned(), 6)].into());
+        assert_eq!(tally.count(), 0);
     }
 }

@@ -68,24 +68,34 @@ impl Link for Client {
             if writes.is_empty() { Vec::new() } else { node.engine.propose_many(writes).await }
         };
         let (read, written) = tokio::join!(reads, writes);
-        let mut done = Done::default();
-        for read in read {
-            match read {
-                Ok(is_there) => {
-                    done.reads += 1;
-                    done.missing += u64::from(!is_there);
-                }
-                Err(error) => told.failed(read_kind(&error), 1),
-            }
-        }
-        for written in written {
-            match written {
-                Ok(_) => done.writes += 1,
-                Err(error) => told.failed(write_kind(&error), 1),
-            }
-        }
-        told.done(done, began.elapsed());
+        settle(read, written, began, told);
     }
+}
+
+/// Tells what became of reads, which say whether there was a value, and of writes.
+fn settle<W>(
+    read: Vec<Result<bool, ReadError>>,
+    written: Vec<Result<W, ProposeError>>,
+    began: Instant,
+    told: &Told,
+) {
+    let mut done = Done::default();
+    for read in read {
+        match read {
+            Ok(is_there) => {
+                done.reads += 1;
+                done.missing += u64::from(!is_there);
+            }
+            Err(error) => told.failed(read_kind(&error), 1),
+        }
+    }
+    for written in written {
+        match written {
+            Ok(_) => done.writes += 1,
+            Err(error) => told.failed(write_kind(&error), 1),
+        }
+    }
+    told.done(done, began.elapsed());
 }
 
 const fn write_kind(error: &ProposeError) -> &'static str {
@@ -110,5 +120,31 @@ const fn read_kind(error: &ReadError) -> &'static str {
         ReadError::Overloaded { .. } => "Overloaded",
         ReadError::UnknownVShard { .. } | ReadError::UnknownGroup { .. } => "Unknown",
         ReadError::Stopped => "Stopped",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::bench::window::Window;
+
+    #[test]
+    fn errors_are_counted_by_kind_beside_what_was_done() {
+        let window = Arc::new(Window::default());
+        window.open();
+        let told = Told::new(window);
+        told.asked(7);
+        let read = vec![Ok(true), Ok(false), Err(ReadError::NoLeader)];
+        let written = vec![
+            Ok(()),
+            Err(ProposeError::NoLeader),
+            Err(ProposeError::Uncertain),
+            Err(ProposeError::NoLeader),
+        ];
+        settle(read, written, Instant::now(), &told);
+        let tally = told.end();
+        let errors = [("NoLeader".to_owned(), 3), ("Uncertain".to_owned(), 1)];
+        assert_eq!(tally.errors, errors.into());
+        assert_eq!((tally.reads.count(), tally.missing, tally.writes.count()), (2, 1, 1));
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Client {
     /// By place.
     connections: HashMap<usize, Connection>,
     output: BytesMut,
+    /// How long redirects are followed.
+    follow: Duration,
 }
 
 struct Connection {
@@ -53,6 +55,7 @@ impl Client {
             value: value.into(),
             connections: HashMap::new(),
             output: BytesMut::new(),
+            follow: FOLLOW,
         }
     }
 }
@@ -85,7 +88,7 @@ impl Link for Client {
             }
             waiting = others;
             waiting.append(&mut moved);
-            if told.is_over() || began.elapsed() > FOLLOW {
+            if told.is_over() || began.elapsed() > self.follow {
                 return told.failed("MOVED", waiting.len());
             }
         }
@@ -225,7 +228,12 @@ fn kind_of(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::cli::bench::redis::scripted::node;
+    use crate::cli::bench::tally::Tally;
+    use crate::cli::bench::window::Window;
 
     #[test]
     fn requests_are_what_the_server_reads() {
@@ -238,5 +246,58 @@ mod tests {
         let expected = "*2\r\n$3\r\nGET\r\n$24\r\nmultiraft-bench:00000003\r\n\
                         *3\r\n$3\r\nSET\r\n$24\r\nmultiraft-bench:00000004\r\n$2\r\nxx\r\n";
         assert_eq!(output, expected);
+    }
+
+    /// What a client, that follows redirects for so long, is told of writes to as many keys.
+    async fn told(at: Address, count: u32, follow: Duration) -> Tally {
+        let keys = Arc::new(Keys::new(count));
+        let cluster = Arc::new(Cluster::new(vec![at]));
+        let mut client = Client { follow, ..Client::new(cluster, keys, 2) };
+        let operations: Vec<_> = (0..count).map(|key| Operation { key, is_read: false }).collect();
+        let window = Arc::new(Window::default());
+        window.open();
+        let told = Told::new(window);
+        told.asked(operations.len());
+        let performed = client.perform(&operations, &told);
+        tokio::time::timeout(BOUND, performed).await.expect("it comes to an end");
+        told.end()
+    }
+
+    const BOUND: Duration = Duration::from_secs(20);
+
+    fn errors<const N: usize>(errors: [(&str, u64); N]) -> BTreeMap<String, u64> {
+        errors.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect()
+    }
+
+    #[tokio::test]
+    async fn errors_are_counted_by_kind_beside_what_was_done() {
+        let answer = "-MISCONF no\r\n+OK\r\n-UNCERTAIN maybe\r\n-MISCONF no\r\n$-1\r\n";
+        let tally = told(node([answer.to_owned()]), 5, BOUND).await;
+        assert_eq!(tally.errors, errors([("MISCONF", 2), ("UNCERTAIN", 1)]));
+        assert_eq!((tally.count(), tally.missing), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn what_a_node_did_not_answer_before_it_closed_has_failed() {
+        let tally = told(node(["+OK\r\n".to_owned()]), 3, BOUND).await;
+        assert_eq!(tally.errors, errors([("connection: closed by the node", 2)]));
+        assert_eq!(tally.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_followed_to_where_it_leads() {
+        let slot = Keys::new(1).slot(0);
+        let to = node(["+OK\r\n".to_owned()]);
+        let tally = told(node([format!("-MOVED {slot} {to}\r\n")]), 1, BOUND).await;
+        assert_eq!((tally.count(), tally.redirects), (1, 1));
+        assert_eq!(tally.errors, errors([]));
+    }
+
+    #[tokio::test]
+    async fn redirects_that_do_not_end_fail_after_a_while() {
+        let back = std::iter::repeat("-MOVED 7 nowhere\r\n".to_owned());
+        let tally = told(node(back), 1, 3 * PAUSE).await;
+        assert_eq!(tally.errors, errors([("MOVED", 1)]));
+        assert!(tally.redirects > 0, "{tally:?}");
     }
 }

@@ -206,6 +206,7 @@ fn integer(reply: &Reply) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::bench::redis::scripted::node;
 
     fn at(port: u16) -> Address {
         Address { host: "10.0.0.1".to_owned(), port }
@@ -250,5 +251,26 @@ mod tests {
         for reply in [Reply::Null, Reply::Array(vec![Reply::Integer(1)])] {
             assert_eq!(parse(&reply, &at(7)), None);
         }
+    }
+
+    #[test]
+    fn whoever_does_not_tell_who_serves_what_is_refused_with_what_to_do() {
+        for (reply, said) in [
+            ("-NOAUTH no\r\n", r#"with "NOAUTH no": let it answer, or name another with --at"#),
+            ("$-1\r\n", r#"with "Null": it is no cluster that serves slots: found it first"#),
+            ("*0\r\n", r#"with "Array([])": it is no cluster that serves slots: found it first"#),
+        ] {
+            let at = node([reply.to_owned()]);
+            let error = Cluster::learn(&at).unwrap_err().to_string();
+            assert_eq!(error, format!("{at} answers CLUSTER SLOTS {said}"));
+        }
+    }
+
+    #[test]
+    fn a_redis_alone_serves_all_slots() {
+        let at = node(["-ERR This instance has cluster support disabled\r\n".to_owned()]);
+        let cluster = Cluster::learn(&at).unwrap();
+        let places = [0, 16_383].map(|slot| cluster.address(cluster.place(slot)));
+        assert_eq!(places, [Some(at.clone()), Some(at)]);
     }
 }
