@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::cluster::{Cluster, PATIENCE};
-use super::replies::{self, Said};
+use super::replies::{self, Said, Unreadable};
 use crate::cli::bench::keys::{self, Keys, Operation};
 use crate::cli::bench::load::{Link, Told};
 use crate::cli::bench::tally::Done;
@@ -124,10 +124,13 @@ impl Client {
         let (mut from, mut to) = stream.split();
         let mut answered = 0;
         let mut take = |input: &mut BytesMut| -> io::Result<bool> {
-            answered += settle(input, &batch[answered..], began, told, |operation, slot, to| {
+            let moved = |operation, slot, to: &str| {
                 cluster.moved(slot, to, place);
                 moved.push(operation);
-            })?;
+            };
+            let (count, next) = settle(input, &batch[answered..], began, told, moved);
+            answered += count;
+            next.map_err(|_| unreadable())?;
             Ok(answered == batch.len())
         };
         // At once: a node that waits for its replies to be taken reads no further.
@@ -156,20 +159,28 @@ impl Client {
     }
 }
 
-/// Takes all replies that are whole, tells what they say, and answers how many they were; hands what
-/// is served elsewhere to `moved`, with its slot and where.
+/// Takes all replies that are whole, tells what they say, and answers how many they were, and whether
+/// what comes behind them is none; hands what is served elsewhere to `moved`, with its slot and where.
 fn settle(
     input: &mut BytesMut,
     batch: &[Operation],
     began: Instant,
     told: &Told,
     mut moved: impl FnMut(Operation, u16, &str),
-) -> io::Result<usize> {
+) -> (usize, Result<(), Unreadable>) {
     let mut done = Done::default();
     let (mut at, mut count) = (0, 0);
+    let mut next = Ok(());
     for operation in batch {
-        let next = replies::first(&input[at..]).map_err(|_| unreadable())?;
-        let Some((said, len)) = next else { break };
+        let (said, len) = match replies::first(&input[at..]) {
+            Ok(Some(reply)) => reply,
+            Ok(None) => break,
+            Err(unreadable) => {
+                // What was answered before it stands; whoever asked counts only the others as failed.
+                next = Err(unreadable);
+                break;
+            }
+        };
         (at, count) = (at + len, count + 1);
         let answered = if operation.is_read { &mut done.reads } else { &mut done.writes };
         match said {
@@ -188,7 +199,7 @@ fn settle(
     if count > 0 {
         told.done(done, began.elapsed());
     }
-    Ok(count)
+    (count, next)
 }
 
 fn unreadable() -> io::Error {
@@ -299,5 +310,15 @@ mod tests {
         let tally = told(node(back), 1, 3 * PAUSE).await;
         assert_eq!(tally.errors, errors([("MOVED", 1)]));
         assert!(tally.redirects > 0, "{tally:?}");
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_is_none_ends_the_connection_and_nothing_is_counted_twice() {
+        // What comes before it stands: one has failed, and one is asked for again. Of what comes
+        // behind it nobody knows what it answers.
+        let answer = "-MISCONF no\r\n-MOVED 7 nowhere\r\n:1\r\n+OK\r\n".to_owned();
+        let tally = told(node([answer, "+OK\r\n".to_owned()]), 4, BOUND).await;
+        assert_eq!(tally.errors, errors([("MISCONF", 1), ("connection: a reply that is none", 2)]));
+        assert_eq!((tally.count(), tally.redirects), (1, 1));
     }
 }
