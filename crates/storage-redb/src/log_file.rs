@@ -105,8 +105,9 @@ impl Ahead {
     }
 }
 
-/// What is written ahead, a part at a time.
-const ZEROS: &[u8] = &[0; 64 << 10];
+/// What is written ahead, a page at a time: what is written at once Linux keeps together in memory,
+/// and then counts all of it as written whenever a page of it is.
+const ZEROS: &[u8] = &[0; 4096];
 
 /// Where the hole at the end of a file begins; its end if nobody can tell.
 #[cfg(target_os = "linux")]
