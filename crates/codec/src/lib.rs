@@ -7,6 +7,7 @@
 //! - `frame`, `message`, `notice`: what nodes send each other.
 //! - `record`, `stored_item`: the log's records and their items.
 //! - `checkpoint`: the log's checkpoint pages.
+//! - `journal`: the records of the newest commits, before they are rows of the log.
 //! - `run`: a run of entries, the same bytes in frames and records.
 //! - `control`: configurations, and what else is rare and small.
 //! - `reader`: fixed little-endian fields off shared bytes.
@@ -24,6 +25,7 @@ mod control;
 mod envelope;
 mod frame;
 mod item;
+mod journal;
 mod message;
 mod notice;
 mod reader;
@@ -47,6 +49,10 @@ pub use frame::{
     encode_frame, messages_within,
 };
 pub use item::{GroupItem, Item, Restored, WriteBatch};
+pub use journal::{
+    BLOCK_UNIT_BYTES, Block, JOURNAL_VERSION, JournalHeaderError, block_len, decode_block,
+    decode_journal_header, encode_block, encode_journal_header,
+};
 pub use notice::{
     Notice, NoticeError, ROOM_VERSION, RoomNotice, STORES_MAX, STORES_VERSION, StoresNotice,
     decode_notice, encode_notice, is_notice,
