@@ -23,10 +23,11 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use redb::{
-    BackendError, Builder, DatabaseError, ReadTransaction, ReadableDatabase, StorageBackend,
-    StorageError, TransactionError, WriteTransaction,
+    BackendError, Builder, DatabaseError, StorageBackend, StorageError, TransactionError,
+    WriteTransaction,
 };
 
+use crate::journal::{BehindJournal, Journal};
 use crate::options::{CommitPhases, RawStoreOptions};
 use crate::room::Room;
 use crate::space::is_full;
@@ -34,8 +35,6 @@ use crate::space::is_full;
 /// An open database.
 #[derive(Debug)]
 pub(crate) struct Database {
-    /// A view of what the last commit made.
-    view: Mutex<Option<ReadTransaction>>,
     pub(crate) redb: redb::Database,
     phases: CommitPhases,
     gate: Arc<Gate>,
@@ -77,21 +76,22 @@ enum Operation {
 }
 
 impl Database {
-    /// Opens what the backend holds, or makes a database if it is empty. Nothing is written before
-    /// [`Database::release`]. With a room, a write that finds none has its reserve.
+    /// Opens what the backend holds, or makes a journal and a database if it is empty. Nothing is
+    /// written before [`Database::release`]. With a room, a write that finds none has its reserve.
     pub(crate) fn open(
         backend: impl StorageBackend,
         options: &RawStoreOptions,
         room: Option<Arc<dyn Room>>,
-    ) -> Result<Self, DatabaseError> {
+    ) -> Result<(Self, Journal), DatabaseError> {
         let gate =
             Gate { phase: AtomicU8::new(HELD), held: Mutex::default(), failure: OnceLock::new() };
         let gate = Arc::new(gate);
-        let backend = CrashOnly { backend, gate: Arc::clone(&gate), room };
+        let file = Arc::new(CrashOnly { backend, gate: Arc::clone(&gate), room });
+        let journal = Journal::find(file, options.journal_bytes).map_err(StorageError::from)?;
         let mut builder = Builder::new();
         builder.set_cache_size(options.page_cache_bytes);
-        let redb = guarded(|| builder.create_with_backend(backend))?;
-        Ok(Self { view: Mutex::default(), redb, phases: options.commit_phases, gate })
+        let redb = guarded(|| builder.create_with_backend(BehindJournal::new(&journal)))?;
+        Ok((Self { redb, phases: options.commit_phases, gate }, journal))
     }
 
     /// Begins a transaction that is committed in as many phases as the options say.
@@ -99,29 +99,6 @@ impl Database {
         let mut transaction = self.redb.begin_write()?;
         transaction.set_two_phase_commit(self.phases == CommitPhases::Two);
         Ok(transaction)
-    }
-
-    /// Makes a transaction durable. What it replaced is free at once.
-    pub(crate) fn commit(&self, transaction: WriteTransaction) -> Result<(), redb::Error> {
-        *self.view.lock() = None;
-        transaction.commit()?;
-        Ok(())
-    }
-
-    /// Makes a transaction durable, and leaves what it replaced to be freed by the next one.
-    ///
-    /// redb frees it right after the commit, in a small transaction that is in memory until the
-    /// next commit writes it out: a page more for that one, away from the others, and about a
-    /// quarter of redb's own work. As long as somebody looks at what a commit made, what it
-    /// replaced waits for the next commit, which frees it along with everything else.
-    pub(crate) fn commit_amid_others(
-        &self,
-        transaction: WriteTransaction,
-    ) -> Result<(), redb::Error> {
-        transaction.commit()?;
-        let view = self.redb.begin_read()?;
-        *self.view.lock() = Some(view);
-        Ok(())
     }
 
     /// How many bytes are held back.
@@ -242,7 +219,9 @@ impl<B: StorageBackend> CrashOnly<B> {
     fn read_held(&self, held: &Held, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
         let stored = self.backend.len()?.saturating_sub(offset);
         let stored = usize::try_from(stored).unwrap_or(usize::MAX).min(out.len());
-        self.backend.read(offset, &mut out[..stored])?;
+        if stored > 0 {
+            self.backend.read(offset, &mut out[..stored])?;
+        }
         out[stored..].fill(0);
         for operation in &held.operations {
             let Operation::Write { offset: at, bytes } = operation else { continue };

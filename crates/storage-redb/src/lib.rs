@@ -1,19 +1,22 @@
-//! The durable log of a node: all its Raft groups in one redb file.
+//! The durable log of a node: all its Raft groups in one file, most of which is redb's.
 //!
-//! It makes batches of changes durable, one redb commit each whatever the number of groups, and
+//! It makes batches of changes durable, one commit each whatever the number of groups, and
 //! gives them back: all groups when it is opened, entries when they are asked for. It does not know
 //! why a change is made, what an entry means, or that other nodes exist; time is nothing to it.
 //!
 //! ```text
-//! commit(batches) -> check on copies -> pack into records -> ONE redb commit -> ledger
-//! open            -> checkpoints -> records in order -> ledger -> Restored
-//! fetch(requests) -> ledger: where? -> records -> entries
+//! commit(batches) -> check on copies -> pack into records -> ONE block of the journal -> ledger
+//!                                        or, with all that is pending, ONE redb commit -> ledger
+//! open            -> checkpoints -> records in order, the journal's last -> ledger -> Restored
+//! fetch(requests) -> ledger: where? -> pending, or rows -> entries
 //! ```
 //!
-//! The file has four tables (`docs/format.md`): `records`, rising sequence number to a value with
-//! changes of many groups; `checkpoints`, pages with what groups are but for their entries;
-//! `meta` and `peers`. A record is written once and deleted whole: once nothing in it is live and
-//! every group with a change in it has a checkpoint that contains the change.
+//! The file is a journal, and behind it redb's with four tables (`docs/format.md`): `records`,
+//! rising sequence number to a value with changes of many groups; `checkpoints`, pages with what
+//! groups are but for their entries; `meta` and `peers`. A record is written once and deleted
+//! whole: once nothing in it is live and every group with a change in it has a checkpoint that
+//! contains the change. A small one is in the journal before it is a row: *pending*, until many
+//! become rows together.
 //!
 //! # What goes wrong, and who hears of it
 //!
@@ -52,7 +55,7 @@
 //!   are still needed. `pages`: which checkpoint pages are.
 //! - `reader`: [`Reader`]. `shared`, `cache`: what it has in common with the store.
 //! - `open`, `folder`, `database`, `meta`, `replay`: opening. `options`, `error`: limits and mistakes.
-//! - `log_file`: the file, with zeros written ahead of redb.
+//! - `journal`: where small commits are durable before they are rows.
 //! - `space`: whether there is room on the disk, and the reserve. `room`: where that is asked.
 //!   `need`: how much a commit may take.
 //! - `sim_disk` (feature `sim-disk`): a disk in memory that loses power on demand.
@@ -64,8 +67,8 @@ mod cache;
 mod database;
 mod error;
 mod folder;
+mod journal;
 mod ledger;
-mod log_file;
 mod meta;
 mod moving;
 mod need;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! table meta:  "format" u32 | "cluster" utf-8 | "node" u64 | "store" u128 | "boot" u64
-//!              | "promise_max_ms" u64, all little-endian
+//!              | "promise_max_ms" u64 | "lap" u64, all little-endian; the last is not there
+//!              without a journal
 //! table peers: node u64 -> (store u128, boot u64)
 //! ```
 //! The row "format" is there in every format to come, and is read first.
@@ -23,7 +24,7 @@ const PEERS: TableDefinition<'_, u64, (u128, u64)> = TableDefinition::new("peers
 pub(crate) const FORMAT: u32 = 1;
 
 /// How many rows table meta has.
-const FIELDS: usize = 6;
+const FIELDS: usize = 7;
 /// What a row of table peers takes.
 const PEER_BYTES: usize = 24;
 
@@ -36,6 +37,28 @@ pub(crate) struct Meta {
     pub(crate) boot: BootId,
     pub(crate) promise_max_ms: u64,
     pub(crate) peers: BTreeMap<NodeId, (StoreId, BootId)>,
+}
+
+/// The work of [`write_lap`].
+pub(crate) fn lap_work() -> TableWork {
+    let mut work = TableWork::new(FIELDS, 0);
+    work.insert(size_of::<u64>());
+    work
+}
+
+/// Notes the journal's lap, which every commit of redb does.
+pub(crate) fn write_lap(transaction: &WriteTransaction, lap: u64) -> Result<(), redb::Error> {
+    transaction.open_table(META)?.insert("lap", lap.to_le_bytes().as_slice())?;
+    Ok(())
+}
+
+/// The lap that was noted last; 0 if none was.
+pub(crate) fn read_lap(database: &Database) -> Result<u64, MetaError> {
+    let table = database.redb.begin_read()?.open_table(META)?;
+    if table.get("lap")?.is_none() {
+        return Ok(0);
+    }
+    Ok(u64::from_le_bytes(field(&table, "lap")?))
 }
 
 /// Why there is no such knowledge.

@@ -35,6 +35,12 @@ impl TableWork {
         Self { rows, removed, ..Self::default() }
     }
 
+    /// As many rows are put in as by the other work.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.inserted += other.inserted;
+        self.inserted_pages += other.inserted_pages;
+    }
+
     /// A row with a value of `len` bytes is put in.
     pub(crate) fn insert(&mut self, len: usize) {
         self.inserted += 1;

@@ -13,10 +13,10 @@ use types::{BootId, StoreId};
 use crate::database::Database;
 use crate::error::OpenError;
 use crate::folder::{Folder, create_file};
-use crate::log_file::LogFile;
-use crate::meta::{FORMAT, Meta, MetaError};
-use crate::need::used_bytes_max;
-use crate::options::{Identity, StoreOptions};
+use crate::journal::Journal;
+use crate::meta::{FORMAT, Meta, MetaError, read_lap, write_lap};
+use crate::need::{TableWork, commit_bytes_max, used_bytes_max};
+use crate::options::{CommitPhases, Identity, RawStoreOptions, StoreOptions};
 use crate::replay::{ReplayError, replay};
 use crate::room::{Disk, FolderRoom, Room};
 use crate::shared::{CHECKPOINTS, RECORDS, Shared};
@@ -49,15 +49,15 @@ impl Store {
             opener.find_room_to_create(&mut space)?;
             folder.create_log(|path| {
                 let backend = file_backend(path, create_file(path)?)?;
-                let database = Database::open(backend, options.raw(), space.room())
+                let (database, journal) = Database::open(backend, options.raw(), space.room())
                     .map_err(|error| database_error(path, error))?;
-                create(&database, path, identity)
+                create(&database, &journal, path, identity)
             })?;
         }
         let log = folder.open_log()?;
         let own = log.try_clone().map_err(|source| opener.unreadable("open", source))?;
         let room = FolderRoom::new(folder.path(), Some(own));
-        let backend = LogFile::new(log).map_err(|error| database_error(&opener.path, error))?;
+        let backend = file_backend(&opener.path, log)?;
         let space = opener.space(Some(Arc::new(room)))?;
         opener.open(backend, space, Some(folder))
     }
@@ -110,30 +110,39 @@ impl Opener<'_> {
         if is_empty && folder.is_some() {
             return Err(self.damaged("the file is empty".into()));
         }
-        let database = Database::open(backend, self.options.raw(), space.room())
+        let options = self.options.raw();
+        let (database, mut journal) = Database::open(backend, options, space.room())
             .map_err(|error| database_error(&self.path, error))?;
         if is_empty {
             self.find_room_to_create(&mut space)?;
-            create(&database, &self.path, self.identity)?;
+            create(&database, &journal, &self.path, self.identity)?;
         }
         let mut meta = Meta::read(&database).map_err(|error| self.meta_error(error))?;
         self.check(&meta)?;
-        let replayed = replay(&database).map_err(|error| match error {
+        let lap = read_lap(&database).map_err(|error| self.meta_error(error))?;
+        let replayed = replay(&database, &mut journal, lap).map_err(|error| match error {
             ReplayError::Damaged(what) => self.damaged(what),
             ReplayError::Redb(error) => self.failed("read", error),
         })?;
         meta.boot = BootId(meta.boot.0 + 1);
-        let needed = database.held_bytes() + meta.bytes_max(self.options.raw().page_cache_bytes);
-        let used = used_bytes_max(&replayed.ledger.records, &replayed.pages);
+        let mut rows = TableWork::new(replayed.ledger.records.len(), 0);
+        replayed.pending.iter().for_each(|(_, record)| rows.insert(record.len()));
+        let needed = database.held_bytes()
+            + meta.bytes_max(options.page_cache_bytes)
+            + commit_bytes_max(&[rows], options.page_cache_bytes);
+        let used = used_bytes_max(&replayed.ledger.records, &replayed.pages) + journal.bytes();
         self.find_room(&mut space, "open", needed, used)?;
         database.release();
-        write_meta(&database, &meta).map_err(|error| self.failed("write", error))?;
+        let pending = replayed.pending.iter().map(|(sequence, record)| (*sequence, &record[..]));
+        write_meta(&database, &meta, journal.next_lap(), pending)
+            .map_err(|error| self.failed("write", error))?;
+        journal.restart();
+        limit(&mut journal, options);
         let restored = replayed.ledger.restored();
-        let cache_bytes_max = self.options.raw().record_cache_bytes;
-        let shared = Shared::new(database, replayed.ledger, cache_bytes_max, folder);
+        let shared = Shared::new(database, replayed.ledger, options.record_cache_bytes, folder);
         let store = Store::new(
-            Arc::new(shared),
-            *self.options.raw(),
+            (Arc::new(shared), journal),
+            *options,
             (meta, self.is_new),
             replayed.pages,
             replayed.next_sequence,
@@ -164,7 +173,8 @@ impl Opener<'_> {
     fn find_room_to_create(&self, space: &mut Space) -> Result<(), OpenError> {
         let meta = Meta::new(self.identity, StoreId(0));
         // redb's own beginnings, and ours.
-        self.find_room(space, "make", 2 * meta.bytes_max(self.options.raw().page_cache_bytes), 0)
+        let tables = 2 * meta.bytes_max(self.options.raw().page_cache_bytes);
+        self.find_room(space, "make", self.options.raw().journal_bytes + tables, 0)
     }
 
     fn find_room(
@@ -207,7 +217,12 @@ impl Opener<'_> {
 }
 
 /// Makes an empty database a store.
-fn create(database: &Database, path: &Path, identity: &Identity) -> Result<(), OpenError> {
+fn create(
+    database: &Database,
+    journal: &Journal,
+    path: &Path,
+    identity: &Identity,
+) -> Result<(), OpenError> {
     database.release();
     let store = random_store_id()?;
     let failed = |source| OpenError::Disk {
@@ -215,16 +230,39 @@ fn create(database: &Database, path: &Path, identity: &Identity) -> Result<(), O
         doing: "create",
         source: Box::new(source),
     };
-    write_meta(database, &Meta::new(identity, store)).map_err(failed)
+    write_meta(database, &Meta::new(identity, store), journal.next_lap(), []).map_err(failed)
 }
 
-/// Writes what the store knows about itself, and makes the other tables if they are not there.
-pub(crate) fn write_meta(database: &Database, meta: &Meta) -> Result<(), redb::Error> {
+/// Writes what the store knows about itself, and records that were in the journal alone, with the
+/// journal's next lap; makes the other tables if they are not there.
+pub(crate) fn write_meta<'a>(
+    database: &Database,
+    meta: &Meta,
+    lap: Option<u64>,
+    pending: impl IntoIterator<Item = (u64, &'a [u8])>,
+) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     meta.write(&transaction)?;
-    transaction.open_table(RECORDS)?;
+    if let Some(lap) = lap {
+        write_lap(&transaction, lap)?;
+    }
+    let mut table = transaction.open_table(RECORDS)?;
+    for (sequence, record) in pending {
+        table.insert(sequence, record)?;
+    }
+    drop(table);
     transaction.open_table(CHECKPOINTS)?;
-    database.commit(transaction)
+    Ok(transaction.commit()?)
+}
+
+/// How much of its journal a store uses. What making rows of it may take of the disk has to be a
+/// small part of the reserve, and one whose newest commit is to prove itself has no use for it.
+fn limit(journal: &mut Journal, options: &RawStoreOptions) {
+    match options.commit_phases {
+        CommitPhases::One if options.disk_reserve_bytes == 0 => {}
+        CommitPhases::One => journal.limit(options.disk_reserve_bytes / 64),
+        CommitPhases::Two => journal.limit(0),
+    }
 }
 
 fn file_backend(path: &Path, file: File) -> Result<FileBackend, OpenError> {

@@ -66,6 +66,13 @@ pub struct RawStoreOptions {
     /// makes room again, finds none, and the node stands still until somebody else makes room.
     /// Turned off: a full disk is a failed write, and ends the node. Too large: room for nothing.
     pub disk_reserve_bytes: u64,
+    /// Bytes of the journal that a new store gets, where small commits are durable before they are
+    /// rows; it is part of the file, and stays as it was made. Default 1 MiB; 0 for none, else a
+    /// multiple of 4 KiB from 64 KiB to 64 MiB. Of them a 64th of `disk_reserve_bytes` is used at
+    /// most, and none with two phases; a commit that takes more than an eighth writes rows. Too
+    /// small, or none: more commits write redb's pages, about seven each. Too large: the commit that
+    /// makes rows of it takes longer, and so does an opening.
+    pub journal_bytes: u64,
     /// How a commit becomes the one that counts. Default one phase. With one: damage to nothing but
     /// the very last commit before an unclean stop goes unnoticed, and the commit with it. With
     /// two: every commit takes longer.
@@ -84,6 +91,7 @@ impl Default for RawStoreOptions {
             checkpoint_page_bytes_max: 64 << 10,
             superseded_checkpoints_max: 1000,
             disk_reserve_bytes: 64 << 20,
+            journal_bytes: 1 << 20,
             commit_phases: CommitPhases::One,
         }
     }
@@ -132,6 +140,12 @@ impl StoreOptions {
         if reserve != 0 && !(4 << 20..=1 << 40).contains(&reserve) {
             return refused("disk_reserve_bytes", reserve, "0, or 4 MiB to 1 TiB");
         }
+        let journal = raw.journal_bytes;
+        let is_whole = journal.is_multiple_of(4 << 10);
+        if journal != 0 && !(is_whole && (64 << 10..=64 << 20).contains(&journal)) {
+            let expected = "0, or a multiple of 4 KiB from 64 KiB to 64 MiB";
+            return refused("journal_bytes", journal, expected);
+        }
         Ok(Self { raw })
     }
 
@@ -165,5 +179,9 @@ mod tests {
             "disk_reserve_bytes"
         );
         assert!(StoreOptions::new(RawStoreOptions { disk_reserve_bytes: 0, ..raw }).is_ok());
+        for journal_bytes in [4 << 10, (1 << 20) + 1, 65 << 20] {
+            assert_eq!(refused(RawStoreOptions { journal_bytes, ..raw }), "journal_bytes");
+        }
+        assert!(StoreOptions::new(RawStoreOptions { journal_bytes: 0, ..raw }).is_ok());
     }
 }

@@ -255,7 +255,11 @@ mod tests {
     /// One entry of each group in a record of its own.
     fn two_groups() -> Store {
         let identity = Identity { cluster: ClusterId::new("test").unwrap(), node: NodeId(1) };
-        let raw = RawStoreOptions { record_cache_bytes: 0, ..RawStoreOptions::default() };
+        let raw = RawStoreOptions {
+            record_cache_bytes: 0,
+            journal_bytes: 0,
+            ..RawStoreOptions::default()
+        };
         let options = StoreOptions::new(raw).unwrap();
         let (mut store, _) = Store::open_backend(SimDisk::new(), &identity, options).unwrap();
         for group in [1, 2] {

@@ -1,16 +1,18 @@
 //! Finding out, when a store is opened, what is in it.
 //!
-//! First the checkpoints, then every record in order. Of a record that a group's checkpoint
-//! contains, only the places of entries are of interest, and only of those that the checkpoint says
-//! are in the log; of later records every change is taken, by the rules by which it was checked
-//! when it was written. What does not fit is damage: nothing is ever left out to make it fit.
+//! First the checkpoints, then every record in order, those of the journal last. Of a record that a
+//! group's checkpoint contains, only the places of entries are of interest, and only of those that
+//! the checkpoint says are in the log; of later records every change is taken, by the rules by which
+//! it was checked when it was written. What does not fit is damage: nothing is ever left out to make
+//! it fit.
 
 use bytes::Bytes;
 use codec::{GroupItem, Item, RecordReader, Sequence, item_len, read_page};
-use redb::{ReadableDatabase, ReadableTable, TableError};
+use redb::{ReadableDatabase, ReadableTable, StorageError, TableError};
 use types::{GroupId, LogIndex};
 
 use crate::database::Database;
+use crate::journal::Journal;
 use crate::ledger::{Ledger, Piece, Seat};
 use crate::packer::file_bytes;
 use crate::pages::Pages;
@@ -24,6 +26,8 @@ pub(crate) struct Replayed {
     pub(crate) ledger: Ledger,
     pub(crate) pages: Pages,
     pub(crate) next_sequence: u64,
+    /// The journal's records that are not rows yet, in order.
+    pub(crate) pending: Vec<(u64, Bytes)>,
 }
 
 /// Why nothing was found.
@@ -62,8 +66,13 @@ struct Replay {
 /// log.
 type Tail = Option<(GroupId, LogIndex)>;
 
-/// Reads checkpoints and records.
-pub(crate) fn replay(database: &Database) -> Result<Replayed, ReplayError> {
+/// Reads checkpoints and records: first those that are rows, then those of the journal, if the
+/// tables are of that lap.
+pub(crate) fn replay(
+    database: &Database,
+    journal: &mut Journal,
+    lap: u64,
+) -> Result<Replayed, ReplayError> {
     let transaction = database.redb.begin_read()?;
     let mut replay = Replay::default();
     match transaction.open_table(CHECKPOINTS) {
@@ -86,13 +95,17 @@ pub(crate) fn replay(database: &Database) -> Result<Replayed, ReplayError> {
         Err(TableError::TableDoesNotExist(_)) => {}
         Err(error) => return Err(error.into()),
     }
+    let pending = journal.records(lap, replay.newest + 1).map_err(StorageError::from)?;
+    for (sequence, record) in &pending {
+        replay.record(*sequence, record.clone())?;
+    }
     let Replay { mut ledger, pages, newest, .. } = replay;
     ledger.records.settle();
     if let Some((group, index)) = ledger.missing_entry() {
         let what = format!("no record holds group {group}, index {index}");
         return Err(ReplayError::Damaged(what));
     }
-    Ok(Replayed { ledger, pages, next_sequence: newest + 1 })
+    Ok(Replayed { ledger, pages, next_sequence: newest + 1, pending })
 }
 
 impl Replay {

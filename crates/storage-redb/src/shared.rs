@@ -1,6 +1,7 @@
 //! What the store and its readers have in common: the database, the ledger, and whether the disk
 //! has failed.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -28,6 +29,9 @@ pub(crate) struct Shared {
     /// Written by the store alone, and only after a commit; so the store may read it at leisure.
     pub(crate) ledger: RwLock<Ledger>,
     cache: Mutex<RecordCache>,
+    /// The records of the journal that are not rows yet. They are taken off after they became rows,
+    /// so who misses one here finds it there.
+    pub(crate) pending: Mutex<BTreeMap<u64, Bytes>>,
     failure: OnceLock<String>,
     _folder: Option<Folder>,
 }
@@ -43,6 +47,7 @@ impl Shared {
             database,
             ledger: RwLock::new(ledger),
             cache: Mutex::new(RecordCache::new(cache_bytes_max)),
+            pending: Mutex::default(),
             failure: OnceLock::new(),
             _folder: folder,
         }
@@ -64,8 +69,9 @@ impl Shared {
     /// The records of those sequence numbers, in their order; none for one that is gone.
     pub(crate) fn records(&self, sequences: &[u64]) -> Result<Vec<Option<Bytes>>, redb::Error> {
         let mut records: Vec<_> = {
-            let mut cache = self.cache.lock();
-            sequences.iter().map(|sequence| cache.get(*sequence)).collect()
+            let (pending, mut cache) = (self.pending.lock(), self.cache.lock());
+            let known = |sequence| pending.get(sequence).cloned().or_else(|| cache.get(*sequence));
+            sequences.iter().map(known).collect()
         };
         if records.iter().all(Option::is_some) {
             return Ok(records);

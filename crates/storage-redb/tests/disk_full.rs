@@ -83,6 +83,12 @@ enum Interruption {
     PowerCut,
 }
 
+/// All interruptions, without a journal and with one.
+fn stories() -> impl Iterator<Item = (Interruption, u64)> {
+    let interruptions = [Interruption::Nothing, Interruption::Restart, Interruption::PowerCut];
+    interruptions.into_iter().flat_map(|interruption| [(interruption, 0), (interruption, 64 << 10)])
+}
+
 /// A log on a small disk: two groups, one of which is never released.
 struct Story {
     disk: SimDisk,
@@ -90,23 +96,30 @@ struct Story {
     /// The first entry of group 1 that was not released, and the next one; all are acknowledged.
     first: u64,
     next: u64,
+    /// Whether entries are small enough for the journal.
+    is_journaled: bool,
 }
 
 impl Story {
-    fn new() -> Self {
+    fn new(journal_bytes: u64) -> Self {
         let disk = SimDisk::new();
         disk.limit_to(28 * MIB);
-        let (mut store, _) = open_with(&disk, with_reserve()).unwrap();
+        let options = options(|raw| {
+            raw.disk_reserve_bytes = 4 * MIB;
+            raw.journal_bytes = journal_bytes;
+        });
+        let (mut store, _) = open_with(&disk, options).unwrap();
         store.commit(&batch(&[create(1), create(2), append(2, 1, 1, &[b"kept"])])).unwrap();
-        Self { disk, store, first: 1, next: 1 }
+        Self { disk, store, first: 1, next: 1, is_journaled: journal_bytes > 0 }
     }
 
-    fn payload(index: u64) -> Vec<u8> {
-        index.to_le_bytes().repeat(1000 + usize::try_from(index % 7).unwrap() * 900)
+    fn payload(&self, index: u64) -> Vec<u8> {
+        let (least, step) = if self.is_journaled { (250, 225) } else { (1000, 900) };
+        index.to_le_bytes().repeat(least + usize::try_from(index % 7).unwrap() * step)
     }
 
     fn append(&mut self) -> Result<(), StoreError> {
-        let payload = Self::payload(self.next);
+        let payload = self.payload(self.next);
         self.store.commit(&batch(&[append(1, 1, self.next, &[&payload])]))?;
         self.next += 1;
         Ok(())
@@ -163,7 +176,7 @@ impl Story {
         let reader = self.store.reader();
         assert_eq!(fetch(&reader, request(2, 1, 1)).unwrap(), [b"kept"]);
         for index in self.first..self.next {
-            assert_eq!(fetch(&reader, request(1, index, index)).unwrap(), [Self::payload(index)]);
+            assert_eq!(fetch(&reader, request(1, index, index)).unwrap(), [self.payload(index)]);
         }
         assert_eq!(self.disk.counters().refused_writes, 0, "no write ran into the end of the disk");
     }
@@ -171,8 +184,8 @@ impl Story {
 
 #[test]
 fn a_full_disk_is_a_pause_over_and_over() {
-    for interruption in [Interruption::Nothing, Interruption::Restart, Interruption::PowerCut] {
-        let mut story = Story::new();
+    for (interruption, journal_bytes) in stories() {
+        let mut story = Story::new(journal_bytes);
         for round in 1..=15 {
             let filled = story.fill();
             assert!(filled > 150, "{interruption:?}, round {round}: {filled} until it was low");
@@ -195,8 +208,8 @@ fn a_full_disk_is_a_pause_over_and_over() {
 
 #[test]
 fn whoever_goes_on_until_he_is_refused_is_refused_in_time() {
-    for interruption in [Interruption::Nothing, Interruption::Restart, Interruption::PowerCut] {
-        let mut story = Story::new();
+    for (interruption, journal_bytes) in stories() {
+        let mut story = Story::new(journal_bytes);
         for round in 1..=15 {
             let (needed, free) = story.overfill();
             let state = format!("{interruption:?}, round {round}: {needed} {free}");

@@ -9,17 +9,29 @@ use storage_redb::sim_disk::SimDisk;
 use storage_redb::{CommitPhases, ReadError, Reader, Store, StoreError, StoreOptions};
 use types::{BootId, GroupId, NodeId, StoreId};
 
-fn limits(phases: CommitPhases) -> StoreOptions {
+/// How commits become durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Rows(CommitPhases),
+    Journal,
+}
+
+const WAYS: [Way; 3] = [Way::Rows(CommitPhases::One), Way::Rows(CommitPhases::Two), Way::Journal];
+
+fn limits(way: Way) -> StoreOptions {
     options(|raw| {
-        raw.commit_phases = phases;
         raw.record_cache_bytes = 0;
+        match way {
+            Way::Rows(phases) => raw.commit_phases = phases,
+            Way::Journal => raw.journal_bytes = 64 << 10,
+        }
     })
 }
 
 /// A store with one acknowledged entry, `kept`.
-fn store(phases: CommitPhases) -> (SimDisk, Store) {
+fn store(way: Way) -> (SimDisk, Store) {
     let disk = SimDisk::new();
-    let (mut store, _) = open_with(&disk, limits(phases)).unwrap();
+    let (mut store, _) = open_with(&disk, limits(way)).unwrap();
     store.commit(&batch(&[create(1), append(1, 1, 1, &[b"kept"])])).unwrap();
     (disk, store)
 }
@@ -64,11 +76,11 @@ const WRITES: [Write; 3] = [
 /// Lets the operation of that number fail in every kind of write, one store each, until there are
 /// no operations of that number; returns how often it failed and how often the write was found in
 /// the end all the same.
-fn strike_everywhere(phases: CommitPhases, strike: fn(&SimDisk, u64)) -> (u64, u64) {
+fn strike_everywhere(way: Way, strike: fn(&SimDisk, u64)) -> (u64, u64) {
     let (mut failed, mut found) = (0, 0);
     for (write, is_there) in WRITES {
         for number in 0.. {
-            let (disk, mut store) = store(phases);
+            let (disk, mut store) = store(way);
             let reader = store.reader();
             strike(&disk, number);
             match write(&mut store) {
@@ -84,8 +96,8 @@ fn strike_everywhere(phases: CommitPhases, strike: fn(&SimDisk, u64)) -> (u64, u
             drop((store, reader));
             // The next process on the same machine, and then the machine without its memory.
             let next = disk.survive_kill();
-            let seen = open_and_look(&next, phases, is_there);
-            assert_eq!(open_and_look(&next.restart(number), phases, is_there), seen);
+            let seen = open_and_look(&next, way, is_there);
+            assert_eq!(open_and_look(&next.restart(number), way, is_there), seen);
             found += u64::from(seen);
         }
     }
@@ -93,26 +105,28 @@ fn strike_everywhere(phases: CommitPhases, strike: fn(&SimDisk, u64)) -> (u64, u
 }
 
 /// What was acknowledged is there; returns whether what failed is.
-fn open_and_look(disk: &SimDisk, phases: CommitPhases, is_there: fn(&Store) -> bool) -> bool {
-    let (store, _) = open_with(disk, limits(phases)).unwrap();
+fn open_and_look(disk: &SimDisk, way: Way, is_there: fn(&Store) -> bool) -> bool {
+    let (store, _) = open_with(disk, limits(way)).unwrap();
     assert_eq!(fetch(&store.reader(), request(1, 1, 1)).unwrap(), [b"kept"]);
     is_there(&store)
 }
 
 #[test]
 fn a_failed_write_ends_the_store() {
-    for phases in [CommitPhases::One, CommitPhases::Two] {
-        let (failed, found) = strike_everywhere(phases, |disk, number| disk.fail_write_in(number));
-        assert!(failed > 15 && found < failed, "{failed} {found}");
+    for way in WAYS {
+        let (failed, found) = strike_everywhere(way, |disk, number| disk.fail_write_in(number));
+        // Of an entry the journal is one write.
+        let failed_min = if way == Way::Journal { 8 } else { 15 };
+        assert!(failed > failed_min && found < failed, "{failed} {found}");
     }
 }
 
 #[test]
 fn a_failed_sync_ends_the_store_and_what_it_lost_is_not_found_again() {
-    for phases in [CommitPhases::One, CommitPhases::Two] {
-        let struck = strike_everywhere(phases, |disk, number| disk.fail_sync_in(number));
+    for way in WAYS {
+        let struck = strike_everywhere(way, |disk, number| disk.fail_sync_in(number));
         // One write of each kind, one sync for each phase.
-        assert_eq!(struck, if phases == CommitPhases::One { (3, 0) } else { (6, 0) });
+        assert_eq!(struck, if way == Way::Rows(CommitPhases::Two) { (6, 0) } else { (3, 0) });
     }
 }
 
@@ -138,7 +152,7 @@ fn a_failed_read_ends_the_store() {
 
 /// Much more than redb keeps in memory.
 fn large_store() -> (SimDisk, Store) {
-    let (disk, mut store) = store(CommitPhases::One);
+    let (disk, mut store) = store(Way::Rows(CommitPhases::One));
     for index in 2..=200 {
         store.commit(&batch(&[append(1, 1, index, &[&[7; 20_000]])])).unwrap();
     }
@@ -147,8 +161,16 @@ fn large_store() -> (SimDisk, Store) {
 
 #[test]
 fn a_disk_that_fails_while_the_store_is_opened_says_so() {
-    let (disk, store) = store(CommitPhases::One);
-    drop(store);
+    for way in WAYS {
+        let (disk, store) = store(way);
+        // With a journal there is something in it to make rows of.
+        disk.cut_power();
+        drop(store);
+        fail_opening_everywhere(way, &disk.restart(0));
+    }
+}
+
+fn fail_opening_everywhere(way: Way, disk: &SimDisk) {
     let image = disk.image();
     let strikes: [fn(&SimDisk, u64); 3] = [
         |disk, number| disk.fail_read_in(number),
@@ -159,7 +181,7 @@ fn a_disk_that_fails_while_the_store_is_opened_says_so() {
         for number in 0.. {
             let disk = SimDisk::from_image(image.clone());
             strike(&disk, number);
-            match open_with(&disk, limits(CommitPhases::One)) {
+            match open_with(&disk, limits(way)) {
                 Ok(_) => {
                     assert!(number > 1);
                     break;
@@ -169,7 +191,7 @@ fn a_disk_that_fails_while_the_store_is_opened_says_so() {
                     assert!(text.contains("backend: ") && text.contains("failed this"), "{text}");
                 }
             }
-            let (store, _) = open_with(&disk.restart(number), limits(CommitPhases::One)).unwrap();
+            let (store, _) = open_with(&disk.restart(number), limits(way)).unwrap();
             assert_eq!(fetch(&store.reader(), request(1, 1, 1)).unwrap(), [b"kept"]);
         }
     }
@@ -177,28 +199,34 @@ fn a_disk_that_fails_while_the_store_is_opened_says_so() {
 
 #[test]
 fn an_opened_store_stands_on_what_the_disk_holds_and_not_on_what_the_system_remembers() {
+    for way in [Way::Rows(CommitPhases::One), Way::Journal] {
+        look_after_a_kill(way);
+    }
+}
+
+fn look_after_a_kill(way: Way) {
     // Killed between a write and its sync: the next process sees the write, and believes it only
     // once it is durable.
     for cut in 0..40 {
-        let (disk, mut store) = store(CommitPhases::One);
+        let (disk, mut store) = store(way);
         disk.cut_power_in(cut);
         let _ = store.commit(&batch(&[append(1, 1, 2, &[b"in flight"])]));
         let next = disk.survive_kill();
         drop(store);
-        let (store, _) = open_with(&next, limits(CommitPhases::One)).unwrap();
+        let (store, _) = open_with(&next, limits(way)).unwrap();
         let seen = fetch(&store.reader(), request(1, 1, 2)).unwrap();
         next.cut_power();
         drop(store);
-        let (store, _) = open_with(&next.restart(cut), limits(CommitPhases::One)).unwrap();
+        let (store, _) = open_with(&next.restart(cut), limits(way)).unwrap();
         assert_eq!(fetch(&store.reader(), request(1, 1, 2)).unwrap(), seen, "cut {cut}");
     }
     // A failed sync: the system shows the commit, and would say now that it is synced.
-    let (disk, mut store) = store(CommitPhases::One);
+    let (disk, mut store) = store(way);
     disk.fail_sync_in(0);
     store.commit(&batch(&[append(1, 1, 2, &[b"lost"])])).unwrap_err();
     let believed = SimDisk::from_image(disk.image());
-    let (store, _) = open_with(&believed, limits(CommitPhases::One)).unwrap();
+    let (store, _) = open_with(&believed, limits(way)).unwrap();
     assert_eq!(fetch(&store.reader(), request(1, 2, 2)).unwrap(), [b"lost"], "so it is shown");
-    let (store, _) = open_with(&disk.survive_kill(), limits(CommitPhases::One)).unwrap();
+    let (store, _) = open_with(&disk.survive_kill(), limits(way)).unwrap();
     assert_eq!(fetch(&store.reader(), request(1, 1, 2)).unwrap(), [b"kept"]);
 }

@@ -121,9 +121,14 @@ fn entries_of_all_sizes(change: impl FnOnce(&mut RawStoreOptions)) -> Counted {
 
 #[test]
 fn entries_of_all_sizes_take_no_more_than_was_asked_for() {
-    let counted = entries_of_all_sizes(|raw| raw.page_cache_bytes = 64 << 20);
-    counted.print();
-    assert!(counted.store.counters().records_deleted > 0);
+    for journal_bytes in JOURNALS {
+        let counted = entries_of_all_sizes(|raw| {
+            raw.page_cache_bytes = 64 << 20;
+            raw.journal_bytes = journal_bytes;
+        });
+        counted.print();
+        assert!(counted.store.counters().records_deleted > 0);
+    }
 }
 
 #[test]
@@ -131,6 +136,7 @@ fn commits_larger_than_the_page_cache_take_no_more_than_was_asked_for() {
     let counted = entries_of_all_sizes(|raw| {
         raw.page_cache_bytes = 1 << 20;
         raw.pinned_bytes_max = 0;
+        raw.journal_bytes = JOURNALS[1];
     });
     counted.print();
     assert!(counted.share_max > 800, "large records are written twice: {}", counted.share_max);
@@ -138,7 +144,14 @@ fn commits_larger_than_the_page_cache_take_no_more_than_was_asked_for() {
 
 #[test]
 fn a_log_of_very_many_records_takes_no_more_than_was_asked_for() {
-    let mut counted = Counted::new(|raw| raw.page_cache_bytes = 64 << 20);
+    JOURNALS.into_iter().for_each(write_very_many_records);
+}
+
+fn write_very_many_records(journal_bytes: u64) {
+    let mut counted = Counted::new(|raw| {
+        raw.page_cache_bytes = 64 << 20;
+        raw.journal_bytes = journal_bytes;
+    });
     let groups = 1..=20;
     counted.commit(&groups.clone().map(create).collect::<Vec<_>>());
     for index in 1..=15_000 {
@@ -153,15 +166,22 @@ fn a_log_of_very_many_records_takes_no_more_than_was_asked_for() {
     assert!(counted.store.counters().records_deleted > 14_000);
 }
 
+/// With one, every commit asks for what making rows of all that is pending will take.
+const JOURNALS: [u64; 2] = [0, 1 << 20];
+
 #[test]
 fn what_the_store_knows_about_itself_takes_no_more_than_was_asked_for() {
-    let mut counted = Counted::new(|_| {});
+    let mut counted = Counted::new(|raw| raw.journal_bytes = JOURNALS[1]);
+    counted.commit(&[create(1)]);
     for node in 0..300 {
         let (store, boot) = (StoreId(u128::from(node) << 80), BootId(node));
+        for index in 1..=5 {
+            counted.commit(&[append(1, 1, 5 * node + index, &[&[7; 4000]])]);
+        }
         counted.count(|own| own.remember_peer(NodeId(node), store, boot));
         counted.count(|own| own.set_promise_max_ms(node));
     }
     counted.reopen();
-    assert_eq!((counted.commits, counted.store.peers().len()), (600, 300));
+    assert_eq!((counted.commits, counted.store.peers().len()), (1 + 7 * 300, 300));
     counted.print();
 }

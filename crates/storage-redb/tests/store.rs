@@ -323,8 +323,18 @@ fn promises_and_peers_are_remembered() {
 
 #[test]
 fn readers_find_every_entry_or_hear_that_it_is_gone_while_all_of_it_moves() {
+    read_while_all_of_it_moves(0);
+}
+
+#[test]
+fn readers_find_every_entry_while_records_of_the_journal_become_rows() {
+    read_while_all_of_it_moves(64 << 10);
+}
+
+fn read_while_all_of_it_moves(journal_bytes: u64) {
     let disk = SimDisk::new();
     let limits = options(|raw| {
+        raw.journal_bytes = journal_bytes;
         raw.pinned_bytes_max = 0;
         raw.sparse_bytes_max = 0;
         raw.record_cache_bytes = 4096;
@@ -384,19 +394,32 @@ fn readers_find_every_entry_or_hear_that_it_is_gone_while_all_of_it_moves() {
     assert!(counters.runs_moved > 0 && counters.records_deleted > 1000, "{counters:?}");
 }
 
-/// The record's leaf, the two pages above all tables, redb's note on what was freed, the header.
+/// The record's leaf, the two pages above all tables, redb's two notes on what was freed, the header.
 #[test]
-fn a_small_commit_is_four_pages_a_header_and_one_sync() {
+fn a_small_commit_is_five_pages_a_header_and_one_sync() {
+    assert_eq!(bytes_of_small_commits(0), [5 * 4096 + 320; 9]);
+}
+
+#[test]
+fn a_small_commit_is_one_page_and_one_sync_as_long_as_the_journal_has_room() {
+    // Of sixteen pages one is its header, and the commit that made the group has one.
+    let bytes = bytes_of_small_commits::<29>(64 << 10);
+    assert_eq!((&bytes[..14], &bytes[15..]), (&[4096; 14][..], &[4096; 14][..]));
+    assert!(bytes[14] > 4 * 4096, "fifteen rows at once: {bytes:?}");
+}
+
+/// What is written for each of so many small commits after the first, of one sync each.
+fn bytes_of_small_commits<const COUNT: usize>(journal_bytes: u64) -> [u64; COUNT] {
     let disk = SimDisk::new();
-    let (mut store, _) = open(&disk);
+    let (mut store, _) =
+        open_with(&disk, options(|raw| raw.journal_bytes = journal_bytes)).unwrap();
     store.commit(&batch(&[create(1)])).unwrap();
-    // What the commit before this one replaced is freed apart.
-    store.commit(&batch(&[append(1, 1, 1, &[b"entry"])])).unwrap();
-    for index in 2..=9 {
+    std::array::from_fn(|position| {
         let before = disk.counters();
+        let index = 1 + position as u64;
         store.commit(&batch(&[append(1, 1, index, &[b"entry"])])).unwrap();
         let after = disk.counters();
-        let bytes = after.bytes_written - before.bytes_written;
-        assert_eq!((bytes, after.syncs - before.syncs), (4 * 4096 + 320, 1), "entry {index}");
-    }
+        assert_eq!(after.syncs - before.syncs, 1, "entry {index}");
+        after.bytes_written - before.bytes_written
+    })
 }

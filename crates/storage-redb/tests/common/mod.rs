@@ -18,8 +18,10 @@ pub(crate) fn identity() -> Identity {
     Identity { cluster: ClusterId::new("test").unwrap(), node: NodeId(1) }
 }
 
+/// Limits of a store whose commits all write rows: a journal is for the tests that ask for one.
 pub(crate) fn options(change: impl FnOnce(&mut RawStoreOptions)) -> StoreOptions {
-    let mut raw = RawStoreOptions { page_cache_bytes: 1 << 20, ..RawStoreOptions::default() };
+    let default = RawStoreOptions::default();
+    let mut raw = RawStoreOptions { page_cache_bytes: 1 << 20, journal_bytes: 0, ..default };
     change(&mut raw);
     StoreOptions::new(raw).unwrap()
 }

@@ -53,6 +53,7 @@ pub(crate) fn options(dice: &mut Dice) -> StoreOptions {
         checkpoint_page_bytes_max: 1 + usize::try_from(dice.below(3)).unwrap() * 500,
         superseded_checkpoints_max: usize::try_from(dice.below(8)).unwrap(),
         disk_reserve_bytes: [0, 4 << 20][usize::try_from(dice.below(2)).unwrap()],
+        journal_bytes: [0, 64 << 10, 128 << 10][usize::try_from(dice.below(3)).unwrap()],
         commit_phases: [CommitPhases::One, CommitPhases::One, CommitPhases::Two]
             [usize::try_from(dice.below(3)).unwrap()],
     };

@@ -1,22 +1,26 @@
 //! The store itself: one durable commit after the other.
 
+mod plan;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::BytesMut;
-use codec::{GroupItem, Item, PageWriter, WriteBatch, checkpoint_len, item_len};
+use bytes::{Bytes, BytesMut};
+use codec::{GroupItem, Item, WriteBatch};
 use raft_core::{Configuration, EntryRun, RunBody};
 use types::{BootId, ClusterId, GroupId, LogId, NodeId, StoreId};
 
+use self::plan::{Page, Plan, Rows};
 use crate::database::guarded;
 use crate::error::{Misuse, MisuseFault, StoreError};
+use crate::journal::Journal;
 use crate::ledger::{Ledger, Piece, Seat};
-use crate::meta::Meta;
+use crate::meta::{Meta, write_lap};
 use crate::moving::Mover;
 use crate::need::{TableWork, commit_bytes_max, used_bytes_max};
 use crate::open::write_meta;
 use crate::options::RawStoreOptions;
-use crate::packer::{Packed, PackedRecord, Packer, file_bytes};
+use crate::packer::{Packed, PackedRecord, file_bytes};
 use crate::pages::Pages;
 use crate::reader::Reader;
 use crate::records::{Charge, Slot};
@@ -25,12 +29,8 @@ use crate::shared::{CHECKPOINTS, RECORDS, Shared};
 use crate::space::{DiskSpace, Effect, Shortage, Space};
 use crate::staging::Staging;
 
-/// Dead records that one commit deletes beside twice as many as it writes.
-const DELETED_MIN: usize = 16;
 /// What the store tried when the disk could not say how much room it has.
 const FINDING_ROOM: &str = "find room for";
-/// What a small commit writes and deletes at most, in bytes of the file.
-const SMALL_COMMIT_BYTES: u64 = 8 << 10;
 /// Groups that are fetched from memory before they are changed: enough for the processor to do it
 /// at once, and few enough for its smallest cache.
 const FETCHED_AHEAD: usize = 32;
@@ -41,11 +41,14 @@ const BUFFERS_MAX: usize = 8;
 /// else reads through [`Store::reader`].
 ///
 /// Invariants: what [`Store::commit`] reported written survives any crash, all of a call or nothing
-/// of it; what it has not reported is read by nobody. After the first I/O error every call answers
-/// [`StoreError::Poisoned`]: what the disk holds is no longer known, and only opening the store
-/// again, in a process that has not seen its pages, tells.
+/// of it; what it has not reported is read by nobody. A record is a row of redb's, or pending and in
+/// the journal; when redb gets any records, it gets all that are pending. After the first I/O error
+/// every call answers [`StoreError::Poisoned`]: what the disk holds is no longer known, and only
+/// opening the store again, in a process that has not seen its pages, tells.
 #[derive(Debug)]
 pub struct Store {
+    /// Goes before `shared`, which ends with the folder's lock.
+    journal: Journal,
     shared: Arc<Shared>,
     options: RawStoreOptions,
     meta: Meta,
@@ -56,6 +59,8 @@ pub struct Store {
     next_sequence: u64,
     staging: Staging,
     buffers: Vec<BytesMut>,
+    /// What it takes to make rows of the records that are pending.
+    pending: TableWork,
     counters: StoreCounters,
 }
 
@@ -64,6 +69,8 @@ pub struct Store {
 pub struct StoreCounters {
     /// Durable commits of the log.
     pub commits: u64,
+    /// Of those the ones that wrote to the journal alone.
+    pub journal_commits: u64,
     /// Records written.
     pub records_written: u64,
     /// Bytes of those records.
@@ -83,45 +90,21 @@ pub struct StoreCounters {
 }
 
 impl Drop for Store {
-    /// Ends with a commit that changes nothing: if the very last commit is damaged at rest, which
-    /// cannot be told from a torn write, then nothing is lost with it. Nothing is lost either if
-    /// this fails.
+    /// Ends with a commit that changes nothing but where records are: if the very last commit is
+    /// damaged at rest, which cannot be told from a torn write, then nothing is lost with it.
+    /// Nothing is lost either if this fails.
     fn drop(&mut self) {
-        let needed = self.meta.bytes_max(self.options.page_cache_bytes);
+        let needed = self.meta_bytes_max(&self.meta);
         if self.shared.failure().is_none() && self.find_room(needed, Effect::MakesRoom).is_ok() {
-            let _ = write_meta(&self.shared.database, &self.meta);
+            let meta = self.meta.clone();
+            let _ = self.write_meta(&meta);
         }
     }
 }
 
-/// All that one commit writes and deletes.
-struct Plan {
-    records: Vec<PackedRecord>,
-    packed: Vec<Packed>,
-    page: Option<Page>,
-    dead: Vec<(u64, Slot)>,
-    /// What the dead records take of the file.
-    dead_bytes: u64,
-}
-
-impl Plan {
-    /// Whether it writes and deletes so little that every page counts.
-    fn is_small(&self) -> bool {
-        let written = self.records.iter().map(|record| file_bytes(record.value.len()) as u64);
-        self.page.is_none() && written.sum::<u64>() + self.dead_bytes <= SMALL_COMMIT_BYTES
-    }
-}
-
-/// A page of checkpoints of the groups as they were before the commit that writes it.
-struct Page {
-    number: u64,
-    seats: Vec<Seat>,
-    value: BytesMut,
-}
-
 impl Store {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        (shared, journal): (Arc<Shared>, Journal),
         options: RawStoreOptions,
         (meta, is_new): (Meta, bool),
         pages: Pages,
@@ -129,6 +112,7 @@ impl Store {
         space: Space,
     ) -> Self {
         Self {
+            journal,
             shared,
             options,
             meta,
@@ -139,6 +123,7 @@ impl Store {
             next_sequence,
             staging: Staging::default(),
             buffers: Vec::new(),
+            pending: TableWork::default(),
             counters: StoreCounters::default(),
         }
     }
@@ -307,11 +292,11 @@ impl Store {
         // Copies first: they are of the log as it is, before the changes.
         items.splice(..0, moved.iter().map(|item| (self.seat(item.group), item)));
         let plan = self.plan(&items, is_idle);
-        if plan.records.is_empty() && plan.page.is_none() && plan.dead.is_empty() {
+        if plan.is_empty() {
             return Ok(());
         }
         self.find_room(self.bytes_max(&plan), effect(&items))?;
-        guarded(|| self.write(&plan)).map_err(|error| self.shared.fail("write", error))?;
+        self.write(&plan).map_err(|error| self.shared.fail("write", error))?;
         self.count(&plan, moved.len());
         self.apply(&items, plan);
         Ok(())
@@ -325,24 +310,33 @@ impl Store {
 
     fn replace_meta(&mut self, meta: Meta) -> Result<(), StoreError> {
         self.check_not_poisoned()?;
-        self.find_room(meta.bytes_max(self.options.page_cache_bytes), Effect::MakesRoom)?;
-        let written = write_meta(&self.shared.database, &meta);
-        written.map_err(|error| self.shared.fail("write", error))?;
+        self.find_room(self.meta_bytes_max(&meta), Effect::MakesRoom)?;
+        self.write_meta(&meta).map_err(|error| self.shared.fail("write", error))?;
         self.meta = meta;
         Ok(())
     }
 
-    /// What a commit of that plan may take of the disk.
-    fn bytes_max(&self, plan: &Plan) -> u64 {
-        let rows = self.shared.ledger.read().records.len();
-        let mut records = TableWork::new(rows, plan.dead.len());
-        plan.records.iter().for_each(|record| records.insert(record.value.len()));
-        let mut checkpoints = TableWork::default();
-        if let Some(page) = &plan.page {
-            checkpoints = TableWork::new(self.pages.len(), self.pages.stale().len());
-            checkpoints.insert(page.value.len());
-        }
-        commit_bytes_max(&[records, checkpoints], self.options.page_cache_bytes)
+    /// What [`Store::write_meta`] may take of the disk.
+    fn meta_bytes_max(&self, meta: &Meta) -> u64 {
+        let cache_bytes = self.options.page_cache_bytes;
+        meta.bytes_max(cache_bytes) + commit_bytes_max(&[self.rows_work(0)], cache_bytes)
+    }
+
+    /// Writes what the store knows about itself, and makes rows of what is pending.
+    fn write_meta(&mut self, meta: &Meta) -> Result<(), redb::Error> {
+        let pending = self.shared.pending.lock();
+        let rows = pending.iter().map(|(sequence, record)| (*sequence, &record[..]));
+        write_meta(&self.shared.database, meta, self.journal.next_lap(), rows)?;
+        drop(pending);
+        self.restart_journal();
+        Ok(())
+    }
+
+    /// All that was pending is in redb's tables now.
+    fn restart_journal(&mut self) {
+        self.shared.pending.lock().clear();
+        self.pending = TableWork::default();
+        self.journal.restart();
     }
 
     /// Makes sure that so much can be written.
@@ -356,7 +350,7 @@ impl Store {
     }
 
     fn used_bytes(&self) -> u64 {
-        used_bytes_max(&self.shared.ledger.read().records, &self.pages)
+        used_bytes_max(&self.shared.ledger.read().records, &self.pages) + self.journal.bytes()
     }
 
     fn seat(&self, group: GroupId) -> Seat {
@@ -400,81 +394,40 @@ impl Store {
         Ok(())
     }
 
-    fn plan(&mut self, items: &[(Seat, &GroupItem)], is_idle: bool) -> Plan {
-        let bytes = items.iter().map(|(_, item)| item_len(item)).sum();
-        let buffers = std::mem::take(&mut self.buffers);
-        let sequence = self.next_sequence;
-        let to_pack = (items.len(), bytes);
-        let mut packer = Packer::new(self.options.record_bytes_max, sequence, to_pack, buffers);
-        for (_, item) in items {
-            packer.push(item);
-        }
-        let (records, packed, buffers) = packer.finish();
-        self.buffers = buffers;
-        let mut ledger = self.shared.ledger.write();
-        // The newest record stays, so that no sequence number is used twice.
-        let deletable = ledger.dirty_since().unwrap_or(u64::MAX).min(sequence - 1);
-        let deleted_max = DELETED_MIN + 2 * records.len();
-        let dead: Vec<_> = ledger.records.dead_below(deletable).take(deleted_max).collect();
-        // With fewer dead records to delete than could be, all others wait for checkpoints.
-        let dead_bytes = dead.iter().map(|(_, slot)| ledger.records.bytes(*slot)).sum();
-        let waits_for_checkpoints = dead.len() < deleted_max && {
-            let pinned = ledger.records.dead_bytes() - dead_bytes + ledger.released_bytes();
-            let allowed = self.options.pinned_bytes_max.max(ledger.records.file_bytes() / 8);
-            pinned > if is_idle { 0 } else { allowed }
+    /// One durable commit for all of it.
+    fn write(&mut self, plan: &Plan) -> Result<(), redb::Error> {
+        let Some(rows) = &plan.rows else {
+            return Ok(self.journal.append(&plan.records)?);
         };
-        let page = self.page(&ledger, waits_for_checkpoints);
-        Plan { records, packed, page, dead, dead_bytes }
+        guarded(|| self.write_rows(&plan.records, rows))?;
+        self.restart_journal();
+        Ok(())
     }
 
-    /// A page of the checkpoints that are due.
-    fn page(&self, ledger: &Ledger, waits_for_checkpoints: bool) -> Option<Page> {
-        let superseded_max = self.options.superseded_checkpoints_max;
-        let due: Vec<Seat> = if waits_for_checkpoints {
-            ledger.dirty().take(self.options.checkpoint_page_bytes_max).collect()
-        } else {
-            self.pages.sparsest(ledger, superseded_max)
-        };
-        let number = self.pages.next_number();
-        let mut writer = PageWriter::new(number, BytesMut::new());
-        let mut seats = Vec::new();
-        for seat in due {
-            let Some(checkpoint) = ledger.checkpoint(seat, self.next_sequence - 1) else {
-                continue;
-            };
-            let bytes = writer.bytes_len() + checkpoint_len(&checkpoint);
-            if !seats.is_empty() && bytes > self.options.checkpoint_page_bytes_max {
-                break;
-            }
-            writer.push(&checkpoint);
-            seats.push(seat);
-        }
-        (!seats.is_empty()).then(|| Page { number, seats, value: writer.finish() })
-    }
-
-    /// One durable redb commit for all of it.
-    fn write(&self, plan: &Plan) -> Result<(), redb::Error> {
+    fn write_rows(&self, records: &[PackedRecord], rows: &Rows) -> Result<(), redb::Error> {
         let transaction = self.shared.database.begin_write()?;
         let mut table = transaction.open_table(RECORDS)?;
-        for record in &plan.records {
+        for (sequence, record) in &*self.shared.pending.lock() {
+            table.insert(*sequence, &record[..])?;
+        }
+        for record in records {
             table.insert(record.sequence, &record.value[..])?;
         }
-        for (sequence, _) in &plan.dead {
+        for (sequence, _) in &rows.dead {
             table.remove(sequence)?;
         }
         drop(table);
-        if let Some(page) = &plan.page {
+        if let Some(page) = &rows.page {
             let mut table = transaction.open_table(CHECKPOINTS)?;
             table.insert(page.number, &page.value[..])?;
             for number in self.pages.stale() {
                 table.remove(number)?;
             }
         }
-        if plan.is_small() {
-            self.shared.database.commit_amid_others(transaction)
-        } else {
-            self.shared.database.commit(transaction)
+        if let Some(lap) = self.journal.next_lap() {
+            write_lap(&transaction, lap)?;
         }
+        Ok(transaction.commit()?)
     }
 
     fn count(&mut self, plan: &Plan, runs_moved: usize) {
@@ -483,9 +436,13 @@ impl Store {
         counters.records_written += plan.records.len() as u64;
         let bytes: usize = plan.records.iter().map(|record| record.value.len()).sum();
         counters.record_bytes_written += bytes as u64;
-        counters.records_deleted += plan.dead.len() as u64;
         counters.runs_moved += runs_moved as u64;
-        if let Some(page) = &plan.page {
+        let Some(rows) = &plan.rows else {
+            counters.journal_commits += 1;
+            return;
+        };
+        counters.records_deleted += rows.dead.len() as u64;
+        if let Some(page) = &rows.page {
             counters.checkpoints_written += page.seats.len() as u64;
             counters.checkpoint_bytes_written += page.value.len() as u64;
             counters.pages_deleted += self.pages.stale().len() as u64;
@@ -494,27 +451,25 @@ impl Store {
 
     /// Takes over what is durable now.
     fn apply(&mut self, items: &[(Seat, &GroupItem)], plan: Plan) {
-        let mut ledger = self.shared.ledger.write();
+        let shared = Arc::clone(&self.shared);
+        let mut ledger = shared.ledger.write();
         let ledger = &mut *ledger;
-        for (_, slot) in plan.dead {
-            ledger.records.remove(slot);
-        }
-        if let Some(Page { number, seats, value }) = plan.page {
-            self.pages.stale_deleted();
-            let previous: Vec<u64> = seats.iter().map(|seat| ledger.group(*seat).page()).collect();
-            for seat in &seats {
-                ledger.checkpointed(*seat, number);
-            }
-            let previous = previous.into_iter().filter(|page| *page != 0);
-            self.pages.insert(number, value.len(), seats, previous);
+        let is_pending = plan.rows.is_none();
+        if let Some(rows) = plan.rows {
+            self.apply_rows(ledger, rows);
         }
         let mut slots = Vec::with_capacity(plan.records.len());
-        for record in plan.records {
-            let bytes = u32::try_from(file_bytes(record.value.len()));
+        for PackedRecord { sequence, value } in plan.records {
+            let bytes = u32::try_from(file_bytes(value.len()));
             let bytes = bytes.expect("the packer keeps records below 4 GiB");
-            slots.push(ledger.records.insert(record.sequence, bytes));
+            slots.push(ledger.records.insert(sequence, bytes));
+            if is_pending {
+                self.pending.insert(value.len());
+                // A buffer may be much larger than what is in it.
+                shared.pending.lock().insert(sequence, Bytes::copy_from_slice(&value));
+            }
             if self.buffers.len() < BUFFERS_MAX {
-                self.buffers.push(record.value);
+                self.buffers.push(value);
             }
         }
         let sequence = self.next_sequence;
@@ -538,6 +493,21 @@ impl Store {
             applied.expect("every change was checked before it was written");
         }
         ledger.records.settle();
+    }
+
+    /// The same of redb's tables, in which all records are now.
+    fn apply_rows(&mut self, ledger: &mut Ledger, rows: Rows) {
+        for (_, slot) in rows.dead {
+            ledger.records.remove(slot);
+        }
+        let Some(Page { number, seats, value }) = rows.page else { return };
+        self.pages.stale_deleted();
+        let previous: Vec<u64> = seats.iter().map(|seat| ledger.group(*seat).page()).collect();
+        for seat in &seats {
+            ledger.checkpointed(*seat, number);
+        }
+        let previous = previous.into_iter().filter(|page| *page != 0);
+        self.pages.insert(number, value.len(), seats, previous);
     }
 }
 
