@@ -75,6 +75,8 @@ impl RealDisk {
         if random.one_in(3) {
             raw.commit_phases = CommitPhases::Two;
         }
+        // So small that it is full all the time.
+        raw.journal_bytes = if random.one_in(4) { 0 } else { 64 << 10 };
         Self {
             identity: Identity { cluster, node: NodeId(node) },
             options: StoreOptions::new(raw).expect("legal limits"),
