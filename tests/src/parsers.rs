@@ -35,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     wire::NOTICE,
     wire::STREAM,
     replica::STEP,
+    disk::BLOCK,
     disk::CONFIGURATION,
     disk::PAGE,
     disk::RECORD,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use codec::{
     Checkpoint, CheckpointState, GroupItem, Item, PAGE_HEADER_BYTES, PageWriter,
-    RECORD_HEADER_BYTES, RecordReader, RecordWriter, Sequence, decode_configuration,
-    encode_configuration, read_item, read_page,
+    RECORD_HEADER_BYTES, RecordReader, RecordWriter, Sequence, decode_block, decode_configuration,
+    encode_block, encode_configuration, read_item, read_page,
 };
 use raft_core::{
     CommandsBuilder, Configuration, EntryHeader, EntryRun, HardState, Replica, RunBody,
@@ -15,6 +15,8 @@ use types::{Generation, GroupId, LogId, LogIndex, NodeId, ReplicaId, StoreId, Te
 
 use super::{Target, is_read};
 
+pub(super) const BLOCK: Target =
+    Target { name: "block", run: block, seeds: block_seeds, memory_max: Some(several_times) };
 pub(super) const CONFIGURATION: Target = Target {
     name: "configuration",
     run: read_configuration,
@@ -32,11 +34,43 @@ const NUMBER: u64 = 9;
 const ITEM_CHECKSUM_BYTES: usize = 4;
 /// Bytes of an item's checksum and length.
 const ITEM_HEADER_BYTES: usize = 8;
-/// Where a record or page has its checksum.
+/// Where a block, record or page has its checksum.
 const CHECKSUM_AT: std::ops::Range<usize> = 4..8;
 
 fn several_times(bytes: usize) -> usize {
     12 * bytes + 16 * 1024
+}
+
+fn block(bytes: &[u8]) -> bool {
+    let is_accepted = read_block(bytes);
+    let mut sealed = bytes.to_vec();
+    let len = bytes.get(CHECKSUM_AT.end..CHECKSUM_AT.end + 4).and_then(|len| len.try_into().ok());
+    let len = len.and_then(|len| usize::try_from(u32::from_le_bytes(len)).ok());
+    if let Some(covered) = len.and_then(|len| bytes.get(CHECKSUM_AT.end..len)) {
+        sealed[CHECKSUM_AT].copy_from_slice(&crc32c::crc32c(covered).to_le_bytes());
+    }
+    read_block(&sealed) || is_accepted
+}
+
+fn read_block(bytes: &[u8]) -> bool {
+    let Some(read) = decode_block(&Bytes::copy_from_slice(bytes)) else { return false };
+    let mut again = BytesMut::new();
+    encode_block(&mut again, read.lap, read.first, read.records.iter().map(|record| &record[..]));
+    assert_eq!(again.len(), read.bytes_len);
+    // What follows a block is nobody's.
+    let len = again.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    assert_eq!(again[..len], bytes[..len], "what is read is what is written");
+    true
+}
+
+fn block_seeds() -> Vec<Vec<u8>> {
+    let block = |records: &[&[u8]]| {
+        let mut bytes = BytesMut::new();
+        encode_block(&mut bytes, 3, Sequence(NUMBER), records.iter().copied());
+        let len = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes[..len].to_vec()
+    };
+    vec![block(&[b"one"]), block(&[b"one", b"and another", b"!"])]
 }
 
 fn configuration() -> Arc<Configuration> {
