@@ -54,7 +54,7 @@ pub fn encode_journal_header(journal_bytes: u64) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_slice(&HEADER_MAGIC);
     bytes.put_u8(JOURNAL_VERSION);
-    bytes.put_u32_le(crc32c::crc32c(&journal_bytes.to_le_bytes()));
+    bytes.put_u32_le(header_checksum(JOURNAL_VERSION, journal_bytes));
     bytes.put_u64_le(journal_bytes);
     bytes.freeze()
 }
@@ -70,17 +70,24 @@ pub fn decode_journal_header(bytes: &Bytes) -> Result<u64, JournalHeaderError> {
     if found != HEADER_MAGIC {
         return Err(JournalHeaderError::Magic { found });
     }
-    let found = reader.u8()?;
-    if found != JOURNAL_VERSION {
-        return Err(JournalHeaderError::Version { found });
-    }
+    let version = reader.u8()?;
     let stored = reader.u32()?;
     let journal_bytes = reader.u64()?;
-    let computed = crc32c::crc32c(&journal_bytes.to_le_bytes());
+    let computed = header_checksum(version, journal_bytes);
     if computed != stored {
         return Err(JournalHeaderError::Checksum { stored, computed });
     }
+    // Whole, and of a program that knows more.
+    if version != JOURNAL_VERSION {
+        return Err(JournalHeaderError::Version { found: version });
+    }
     Ok(journal_bytes)
+}
+
+/// Covers the version, in every version to come: one that has changed is damage, and none that this
+/// program does not know.
+fn header_checksum(version: u8, journal_bytes: u64) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&[version]), &journal_bytes.to_le_bytes())
 }
 
 /// Why the first bytes of a store are not those of a journal.
@@ -241,8 +248,12 @@ mod tests {
             decode_journal_header(&Bytes::from(changed)).unwrap_err().to_string()
         };
         assert_eq!(refused(0, b'X'), "no journal, it starts with [58, 52, 4a]");
-        assert_eq!(refused(3, 2), "journal version 2, expected 1");
-        for at in 4..header.len() {
+        let mut later = header.to_vec();
+        later[3] = 2;
+        later[4..8].copy_from_slice(&header_checksum(2, 1 << 20).to_le_bytes());
+        let error = decode_journal_header(&Bytes::from(later)).unwrap_err();
+        assert_eq!(error.to_string(), "journal version 2, expected 1");
+        for at in 3..header.len() {
             let text = refused(at, header[at] ^ 1);
             assert!(text.starts_with("journal header checksum 0x"), "{text}");
         }
