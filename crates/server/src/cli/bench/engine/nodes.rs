@@ -18,6 +18,7 @@ use types::{ClusterId, NodeId};
 use super::machine::Machines;
 use crate::cli::bench::error::BenchError;
 use crate::cli::signals::Signals;
+use crate::log;
 
 /// How many nodes there are.
 pub(crate) const NODES: usize = 3;
@@ -181,6 +182,10 @@ fn remove(folder: &Path) {
 /// still write.
 async fn remove_at_signal(folder: PathBuf, mut signals: Signals) {
     signals.next().await;
+    // What the nodes say of a folder that goes away under them is of no use to anybody.
+    if let Ok(nothing) = "off".parse() {
+        let _ = log::change(nothing);
+    }
     remove(&folder);
     eprintln!("multiraft: stopped, without a result");
     std::process::exit(1);
