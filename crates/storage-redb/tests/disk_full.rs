@@ -259,6 +259,20 @@ fn the_reserve_comes_back_with_the_room_and_an_idle_owner_notices() {
 }
 
 #[test]
+fn a_journal_is_no_room_within_the_file() {
+    let disk = SimDisk::new();
+    let limits = options(|raw| {
+        raw.disk_reserve_bytes = 4 * MIB;
+        raw.journal_bytes = 32 * MIB;
+    });
+    let (mut store, _) = open_with(&disk, limits).unwrap();
+    assert!(!store.look_at_disk().unwrap().is_low);
+    // Enough for the reserve, and for a file that does not grow.
+    disk.leave_free(8 * MIB);
+    assert!(store.look_at_disk().unwrap().is_low, "{:?}", store.disk_space());
+}
+
+#[test]
 fn a_write_that_finds_the_disk_full_all_the_same_is_a_failed_disk() {
     // Nobody asks for room with no reserve wanted: so this write meets what another program does
     // between asking and writing.

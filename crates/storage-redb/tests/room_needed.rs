@@ -176,12 +176,27 @@ fn what_the_store_knows_about_itself_takes_no_more_than_was_asked_for() {
     for node in 0..300 {
         let (store, boot) = (StoreId(u128::from(node) << 80), BootId(node));
         for index in 1..=5 {
-            counted.commit(&[append(1, 1, 5 * node + index, &[&[7; 4000]])]);
+            counted.commit(&[append(1, 1, 5 * node + index, &[b"entry"])]);
         }
         counted.count(|own| own.remember_peer(NodeId(node), store, boot));
         counted.count(|own| own.set_promise_max_ms(node));
     }
-    counted.reopen();
     assert_eq!((counted.commits, counted.store.peers().len()), (1 + 7 * 300, 300));
+    counted.print();
+}
+
+#[test]
+fn rows_of_a_whole_journal_take_no_more_than_was_asked_for() {
+    let mut counted = Counted::new(|raw| raw.journal_bytes = JOURNALS[1]);
+    counted.commit(&[create(1)]);
+    let fill = |counted: &mut Counted, first: u64| {
+        for index in first..first + 200 {
+            counted.commit(&[append(1, 1, index, &[&[7; 4000]])]);
+        }
+    };
+    fill(&mut counted, 1);
+    counted.count(|own| own.set_promise_max_ms(300));
+    fill(&mut counted, 201);
+    counted.reopen();
     counted.print();
 }
