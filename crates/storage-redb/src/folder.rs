@@ -101,6 +101,21 @@ fn drop_cached_pages(file: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// Asks the same of the first `bytes` bytes. What was read at once the system keeps in pieces of
+/// many pages, and counts all of a piece as written whenever a page of it is.
+#[cfg(target_os = "linux")]
+pub(crate) fn drop_first_pages(file: &File, bytes: u64) -> io::Result<()> {
+    let Some(bytes) = std::num::NonZeroU64::new(bytes) else { return Ok(()) };
+    rustix::fs::fadvise(file, 0, Some(bytes), rustix::fs::Advice::DontNeed)?;
+    Ok(())
+}
+
+/// Elsewhere nobody counts like that, or tells.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn drop_first_pages(_file: &File, _bytes: u64) -> io::Result<()> {
+    Ok(())
+}
+
 /// Elsewhere there is no such question; what was synced is what is read, unless a sync failed
 /// before.
 #[cfg(not(target_os = "linux"))]
@@ -193,6 +208,9 @@ mod tests {
         let statfs = rustix::fs::statfs(dir.path()).unwrap();
         if before == Some(100_000) && statfs.f_type != TMPFS {
             assert_eq!(cached_bytes(&opened, 100_000), Some(0));
+            std::fs::read(folder.log_path()).unwrap();
+            drop_first_pages(&opened, 65_536).unwrap();
+            assert_eq!(cached_bytes(&opened, 65_536), Some(0), "the first ones alone");
         }
     }
 

@@ -12,7 +12,7 @@ use types::{BootId, StoreId};
 
 use crate::database::Database;
 use crate::error::OpenError;
-use crate::folder::{Folder, create_file};
+use crate::folder::{Folder, create_file, drop_first_pages};
 use crate::journal::Journal;
 use crate::meta::{FORMAT, Meta, MetaError, read_lap, write_lap};
 use crate::need::{TableWork, commit_bytes_max, used_bytes_max};
@@ -55,11 +55,20 @@ impl Store {
             })?;
         }
         let log = folder.open_log()?;
-        let own = log.try_clone().map_err(|source| opener.unreadable("open", source))?;
+        let clone = || log.try_clone().map_err(|source| opener.unreadable("open", source));
+        let (own, journal) = (clone()?, clone()?);
         let room = FolderRoom::new(folder.path(), Some(own));
         let backend = file_backend(&opener.path, log)?;
         let space = opener.space(Some(Arc::new(room)))?;
-        opener.open(backend, space, Some(folder))
+        let path = opener.path.clone();
+        let opened = opener.open(backend, space, Some(folder))?;
+        let dropped = drop_first_pages(&journal, opened.0.journal_bytes());
+        dropped.map_err(|source| OpenError::Unreadable {
+            path,
+            doing: "drop the cached pages of",
+            source,
+        })?;
+        Ok(opened)
     }
 
     /// Opens the store on a backend, or makes one if the backend is empty.

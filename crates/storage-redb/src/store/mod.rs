@@ -164,6 +164,11 @@ impl Store {
         self.shared.ledger.read().records.file_bytes()
     }
 
+    /// How many bytes of the file its journal takes.
+    pub(crate) const fn journal_bytes(&self) -> u64 {
+        self.journal.bytes()
+    }
+
     /// What the store has done since it was opened.
     pub const fn counters(&self) -> StoreCounters {
         self.counters
