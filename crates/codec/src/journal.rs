@@ -8,8 +8,8 @@
 //! ```
 //! A block is one commit: the checksum covers all of it, so that it is there whole or not at all.
 //! Its records have rising sequence numbers without a gap. Its lap tells which of the commits that
-//! made rows of the journal it came after. Blocks begin at multiples of
-//! [`BLOCK_UNIT_BYTES`], so that writing one never touches what another has on the disk.
+//! made rows of the journal it came after. Blocks begin at multiples of [`BLOCK_UNIT_BYTES`], so that
+//! writing one never touches what another has on the disk.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -30,7 +30,7 @@ const HEADER_MAGIC: [u8; 3] = *b"MRJ";
 const BLOCK_MAGIC: [u8; 3] = *b"MRB";
 /// Magic, version and checksum, which the checksum does not cover.
 const PREFIX_BYTES: usize = 8;
-/// The same and length, first sequence and count.
+/// The same and length, lap, first sequence and count.
 const BLOCK_HEADER_BYTES: usize = COUNT_AT + LENGTH_BYTES;
 /// Where the number of records stands.
 const COUNT_AT: usize = PREFIX_BYTES + LENGTH_BYTES + 8 + 8;

@@ -275,15 +275,16 @@ impl Store {
     /// Makes everything in the batches durable, in their order, all of it or nothing. Returns once
     /// the disk has said so.
     ///
-    /// Effects: dead records go with it, and within their budgets copies out of records that are
-    /// mostly dead, and checkpoints. With nothing to write it does a part of what there is to do
+    /// Effects: copies go with it, within their budget, out of records that are mostly dead, and,
+    /// unless it goes to the journal, dead records and checkpoints. With nothing to write it does a part of what there is to do
     /// of that kind, due or not, and with nothing to do it does not touch the disk; so an idle
     /// caller may call it until [`Store::counters`] tells of no more commits.
     ///
     /// # Errors
     /// [`StoreError::Misuse`]: nothing was written, and the store goes on.
     /// [`StoreError::DiskFull`]: the same; that is decided before anything is written, by the most
-    /// that redb may write for it, and the reserve is given up before it comes to that.
+    /// that redb may write for it and for what is pending, and the reserve is given up before it
+    /// comes to that.
     /// [`StoreError::Disk`]: whether it is written is not known, and the node must stop;
     /// [`StoreError::Poisoned`] ever after.
     pub fn commit(&mut self, batches: &[WriteBatch]) -> Result<(), StoreError> {
